@@ -1,0 +1,19 @@
+"""The audit app: what happened. Imports no other app."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class AuditConfig(AppConfig):
+    name = "audit"
+    verbose_name = "History"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        # Here, not above: models cannot be imported before the app registry is filled.
+        from django.contrib.auth import get_user_model
+
+        from audit.tracking import track
+
+        track(get_user_model(), ("username", "is_active", "is_staff", "is_superuser"))

@@ -1,0 +1,134 @@
+"""Recording changes of rows by themselves: models register, signals and QuerySets do the rest.
+
+An app calls :func:`track` for its models when it is ready; from then on every ``save``,
+``delete`` and bulk write of them leaves one entry per changed row with the old and the new value
+of each changed field, in the same transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from django.core.exceptions import ObjectDoesNotExist
+from django.db import models, router, transaction
+from django.db.models.signals import post_delete, post_save, pre_save
+
+from audit.recorder import record
+
+ModelT = TypeVar("ModelT", bound=models.Model)
+
+_BEFORE = "_tracked_before"
+
+
+@dataclass(frozen=True, slots=True)
+class _Tracked:
+    label: str
+    fields: tuple[str, ...]
+
+
+_tracked: dict[type[models.Model], _Tracked] = {}
+
+
+class TrackedQuerySet(models.QuerySet[ModelT]):
+    """Records what ``update``, ``bulk_update`` and ``bulk_create`` write past ``save()``.
+
+    ``bulk_update`` is an ``update`` inside; ``delete`` sends a signal for each row.
+    """
+
+    def update(self, **kwargs: Any) -> int:
+        tracked = _tracked.get(self.model)
+        if tracked is None or not set(tracked.fields) & set(kwargs):
+            return super().update(**kwargs)
+        self._for_write = True
+        rows: models.QuerySet[ModelT] = self.model._base_manager.using(self.db)
+        with transaction.atomic(using=self.db):
+            before = rows.in_bulk(list(self.using(self.db).values_list("pk", flat=True)))
+            changed = super().update(**kwargs)
+            for pk, row in rows.in_bulk(list(before)).items():
+                _record_change(row, _snapshot(before[pk]), self.db)
+        return changed
+
+    update.alters_data = True  # type: ignore[attr-defined]  # Django's mark for templates
+
+    def bulk_create(self, objs: Iterable[ModelT], *args: Any, **kwargs: Any) -> list[ModelT]:
+        self._for_write = True
+        with transaction.atomic(using=self.db):
+            created = super().bulk_create(objs, *args, **kwargs)
+            for row in created:
+                _record_change(row, None, self.db)
+        return created
+
+
+class TrackedModel(models.Model):
+    """Saves a row and what its signals write (audit, counters) in one transaction."""
+
+    class Meta:
+        abstract = True
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
+        with transaction.atomic(using=using):
+            super().save(*args, **kwargs)
+
+
+def track(model: type[models.Model], fields: Iterable[str], label: str = "") -> None:
+    """Record changes of *fields* of *model* as ``<label>.created|changed|deleted``."""
+    _tracked[model] = _Tracked(label or str(model._meta.model_name), tuple(fields))
+    for signal, handler in (
+        (pre_save, _remember),
+        (post_save, _on_save),
+        (post_delete, _on_delete),
+    ):
+        signal.connect(handler, sender=model, dispatch_uid=f"audit.{model._meta.label}")
+
+
+def _remember(sender: type[models.Model], instance: models.Model, using: str, **_: Any) -> None:
+    stored = sender._base_manager.using(using).filter(pk=instance.pk).first()
+    setattr(instance, _BEFORE, None if stored is None else _snapshot(stored))
+
+
+def _on_save(instance: models.Model, using: str, **_: Any) -> None:
+    _record_change(instance, instance.__dict__.pop(_BEFORE, None), using)
+
+
+def _on_delete(instance: models.Model, using: str, **_: Any) -> None:
+    _write("deleted", instance, dict(_changes(_snapshot(instance), {})), using)
+
+
+def _record_change(row: models.Model, before: Mapping[str, Any] | None, using: str) -> None:
+    if type(row) not in _tracked:
+        return
+    changes = dict(_changes(before or {}, _snapshot(row)))
+    if before is None:
+        _write("created", row, changes, using)
+    elif changes:
+        _write("changed", row, changes, using)
+
+
+def _write(verb: str, row: models.Model, changes: Mapping[str, Any], using: str) -> None:
+    label = _tracked[type(row)].label
+    record(f"{label}.{verb}", obj=row, object_type=label, changes=changes, using=using)
+
+
+def _snapshot(row: models.Model) -> dict[str, Any]:
+    return {name: _plain(row, name) for name in _tracked[type(row)].fields}
+
+
+def _plain(row: models.Model, name: str) -> Any:
+    """A field's value; of a related row its name, or its key when it is gone."""
+    try:
+        value = getattr(row, name)
+    except ObjectDoesNotExist:
+        return getattr(row, f"{name}_id")
+    return str(value) if isinstance(value, models.Model) else value
+
+
+def _changes(
+    before: Mapping[str, Any], after: Mapping[str, Any]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name in {**before, **after}:
+        old, new = before.get(name), after.get(name)
+        if old != new:
+            yield name, {"old": old, "new": new}

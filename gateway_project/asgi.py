@@ -1,0 +1,75 @@
+"""The ASGI application: the gateway in front of Django, for uvicorn, daphne and runserver."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING
+
+from django.core.asgi import get_asgi_application
+
+from proxying.bindings.asgi import AsgiBinding, Receive, Scope, Send
+
+if TYPE_CHECKING:
+    from gateway_project.node import Node
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_project.settings")
+control_plane = get_asgi_application()
+
+
+class Application:
+    """Starts the node with the server's lifespan, or, under servers without one, with the first
+    request.
+    """
+
+    def __init__(self) -> None:
+        self._node: asyncio.Future[Node] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI scope."""
+        match scope["type"]:
+            case "http":
+                node = await self._started()
+                await AsgiBinding(node.gateway, control_plane)(scope, receive, send)
+            case "lifespan":
+                await self._lifespan(receive, send)
+            case "websocket":
+                await receive()
+                await send({"type": "websocket.close", "code": 1013})
+
+    async def _started(self) -> Node:
+        if self._node is None:
+            self._node = asyncio.get_running_loop().create_future()
+            try:
+                node = await _new_node()
+            except BaseException as error:
+                starting, self._node = self._node, None
+                starting.set_exception(error)
+                starting.exception()  # those who wait see it; none may wait
+                raise
+            self._node.set_result(node)
+        return await asyncio.shield(self._node)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            node = await self._started()
+        except Exception as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            raise
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await node.stop()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+async def _new_node() -> Node:
+    # It leans on models, so it can be imported only now that the apps are loaded.
+    from gateway_project.node import Node
+
+    node = Node()
+    await node.start()
+    return node
+
+
+application = Application()

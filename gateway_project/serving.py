@@ -1,0 +1,107 @@
+"""The production server: uvicorn's supervisor around the gateway's ASGI application."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from dataclasses import dataclass
+from types import FrameType
+from typing import Final
+
+import uvicorn
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.multiprocess import MultiProcessCollector
+from uvicorn.supervisors import ChangeReload, Multiprocess
+
+from gateway_project.env import Settings
+from gateway_project.env_files import PROJECT_DIRECTORY
+
+APPLICATION: Final = "gateway_project.asgi:application"
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Paths of a PEM certificate chain and its key."""
+
+    certificate: str
+    key: str
+
+
+class ServerConfig(uvicorn.Config):
+    """uvicorn's configuration, and a SIGTERM that ends a process in order.
+
+    uvicorn raises the signal again after a graceful stop; with the default action the process
+    would die before its last log lines are written.
+    """
+
+    def configure_logging(self) -> None:
+        """Called by uvicorn first thing in every process, parent and workers."""
+        signal.signal(signal.SIGTERM, _exit)
+
+
+def _exit(_signal: int, _frame: FrameType | None) -> None:
+    sys.exit(0)
+
+
+def server_config(
+    settings: Settings, *, reload: bool = False, tls: Tls | None = None
+) -> ServerConfig:
+    """What uvicorn is to do for *settings*."""
+    return ServerConfig(
+        app=APPLICATION,
+        host=settings.listen_host,
+        port=settings.listen_port,
+        workers=settings.workers,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        interface="asgi3",
+        reload=reload,
+        reload_dirs=[str(PROJECT_DIRECTORY)] if reload else None,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=settings.drain_seconds,
+        ssl_certfile=tls.certificate if tls else None,
+        ssl_keyfile=tls.key if tls else None,
+    )
+
+
+def serve(config: ServerConfig) -> None:
+    """Serve until told to stop. Exits with uvicorn's code when the application cannot start."""
+    server = uvicorn.Server(config)
+    try:
+        if config.should_reload:
+            ChangeReload(config, target=server.run, sockets=[config.bind_socket()]).run()
+        elif config.workers > 1:
+            Multiprocess(config, sockets=[config.bind_socket()]).run()
+        else:
+            server.run()
+            if not server.started:
+                sys.exit(3)
+    except KeyboardInterrupt:
+        logger.info("stopped from the keyboard")
+
+
+def refusal(settings: Settings) -> str:
+    """Why these settings cannot be served; empty when they can."""
+    if settings.workers > 1 and not settings.has_redis and not settings.rate_limit_per_worker:
+        return (
+            f"{settings.workers} workers and no Redis: each worker would have limits and refresh "
+            "tokens of its own. Set REDIS_URL, or RATE_LIMIT_PER_WORKER=true to accept that, or "
+            "use --workers 1."
+        )
+    return ""
+
+
+def serve_metrics(settings: Settings) -> None:
+    """Answer Prometheus on METRICS_PORT too, summed over all workers."""
+    if settings.prometheus_enabled and settings.metrics_port:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call] # the package's own gap
+        start_http_server(settings.metrics_port, settings.listen_host, registry)

@@ -1,0 +1,170 @@
+"""Django's settings, all of them from :func:`gateway_project.env.get_settings`.
+
+Code that needs a gateway setting reads ``django.conf.settings.GATEWAY``, the typed
+:class:`~gateway_project.env.Settings`; code above Django calls ``get_settings()``.
+"""
+
+from __future__ import annotations
+
+from csp.constants import NONE, SELF, UNSAFE_INLINE
+
+from gateway_project.databases import MYSQL, choose_mysql_driver, databases
+from gateway_project.env import SettingsError, get_settings
+from gateway_project.env_files import PROJECT_DIRECTORY
+from gateway_project.unfold import UNFOLD as UNFOLD
+
+try:
+    GATEWAY = get_settings()
+    DATABASES = databases(GATEWAY)
+except SettingsError as error:
+    # Also under servers that know nothing of manage.py: one line, no traceback.
+    raise SystemExit(str(error)) from None
+
+BASE_DIR = PROJECT_DIRECTORY
+# SQLite, last good document and sockets need the directory before any command runs.
+GATEWAY.var_directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+
+DEBUG = GATEWAY.debug
+SECRET_KEY = GATEWAY.secret_key
+ALLOWED_HOSTS = list(GATEWAY.allowed_hosts)
+CSRF_TRUSTED_ORIGINS = list(GATEWAY.csrf_trusted_origins)
+
+INSTALLED_APPS = [
+    "gateway_project",  # first: its runserver is Daphne's with the gateway's port
+    "daphne",
+    "unfold",  # before the admin whose templates it replaces
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "axes",
+    "csp",
+    "django_prometheus",
+    "audit",
+    "routing",
+    "keys",
+    "quotas",
+    "proxying",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "gateway_project.content_policy.ContentPolicyMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "audit.middleware.AuditMiddleware",
+    "axes.middleware.AxesMiddleware",  # last: it turns a lock-out into the answer
+]
+
+ROOT_URLCONF = "gateway_project.urls"
+ASGI_APPLICATION = "gateway_project.asgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+if any(database["ENGINE"] == MYSQL for database in DATABASES.values()):
+    choose_mysql_driver()
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+FIXTURE_DIRS = [BASE_DIR / "fixtures"]
+
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+# The address is the one the gateway established; X-Forwarded-For is never read a second time.
+AXES_IPWARE_META_PRECEDENCE_ORDER = ["REMOTE_ADDR"]
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = 0.25  # hours
+AXES_RESET_ON_SUCCESS = True
+AXES_SENSITIVE_PARAMETERS = ["password", "refresh"]
+AXES_VERBOSE = False
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_I18N = True
+USE_TZ = True
+
+STATIC_URL = "/admin/static/"
+STATIC_ROOT = GATEWAY.var_directory / "static"
+# Served straight from the installed packages: a node needs no collectstatic.
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = False
+
+SESSION_COOKIE_NAME = "gateway_session"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = GATEWAY.admin_https
+SECURE_HSTS_SECONDS = 31_536_000 if GATEWAY.admin_https else 0
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "script-src": [SELF],
+        "style-src": [SELF, UNSAFE_INLINE],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF, "data:"],
+        "connect-src": [SELF],
+        "object-src": [NONE],
+        "base-uri": [SELF],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    },
+}
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "rest_framework.authentication.SessionAuthentication",
+        "rest_framework.authentication.BasicAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAdminUser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.PageNumberPagination",
+    "PAGE_SIZE": 100,
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Gateway",
+    "DESCRIPTION": "The gateway's configuration, over the same models as the admin.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAdminUser"],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+
+PROMETHEUS_EXPORT_MIGRATIONS = False
+LOGGING_CONFIG: str | None = "gateway_project.logs.configure_for_django"
+LOGGING = {"settings": GATEWAY}

@@ -1,0 +1,426 @@
+"""Every environment variable the gateway reads, declared once.
+
+A field's name in capitals is the variable; its annotation is the type; ``docs/settings.md`` and
+the files written by ``create_env`` are made from these lines. Reading them is ``env``'s work.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from gateway_project.declaring import Group, network, node, url_with
+
+ALGORITHMS: Final = (
+    "HS256",
+    "HS384",
+    "HS512",
+    "RS256",
+    "RS384",
+    "RS512",
+    "PS256",
+    "PS384",
+    "PS512",
+    "ES256",
+    "ES384",
+    "ES512",
+    "EdDSA",
+)
+DEVELOPMENT_SECRET: Final = "insecure-development-key-never-use-it-in-production"  # noqa: S105 the known value that is refused when DEBUG is off
+LOG_TYPES: Final = ("request", "error", "access", "audit", "application")
+
+_VAR: Final = Path("var")
+_PORT: Final[dict[str, Any]] = {"minimum": 1, "maximum": 65535}
+_SECONDS: Final[dict[str, Any]] = {"minimum": 0, "maximum": 86400}
+_COUNT: Final[dict[str, Any]] = {"minimum": 1, "maximum": 1_000_000_000}
+_NODES: Final[dict[str, Any]] = {
+    "check": node,
+    "rule": "comma-separated list of host:port",
+}
+_NODE: Final[dict[str, Any]] = {"check": node, "rule": "host:port"}
+_HTTP: Final[dict[str, Any]] = {
+    "check": url_with("http", "https"),
+    "rule": "http:// or https:// URL",
+}
+_KEY: Final[dict[str, Any]] = {"secret": True, "generated": True}
+
+_server = Group("Server")
+_security = Group("Security")
+_requests = Group("Requests")
+_database = Group("Database")
+_redis = Group("Redis")
+_tokens = Group("Tokens and keys")
+_limits = Group("Limits and breakers")
+_discovery = Group("Service discovery")
+_logs = Group("Logs")
+_observing = Group("Metrics and traces")
+_single = Group("Single instance")
+_cluster = Group("Cluster")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variables:
+    """The values, one attribute per variable, in lower case."""
+
+    host: str = _server("0.0.0.0", "Address to listen on.")  # noqa: S104 a gateway listens to the outside
+    port: int = _server(8001, "Port to listen on.", **_PORT)
+    workers: int = _server(1, "Data-plane processes of `serve`.", minimum=1, maximum=256)
+    drain_seconds: int = _server(
+        15, "Seconds running requests get to finish when the gateway stops.", **_SECONDS
+    )
+    admin_port: int = _server(
+        0,
+        "Loopback port of the control-plane process under `serve`; 0 takes a free one.",
+        minimum=0,
+        maximum=65535,
+    )
+    var_directory: Path = _server(  # noqa: RUF009 a field, as all others here
+        _VAR,
+        "Directory of the SQLite file, the last good document, metrics and sockets; "
+        "relative to the project. Two gateways on one machine use two.",
+    )
+    node_id: str = _server(
+        "",
+        "Name of this node in records and metrics; empty: made from host name and port.",
+    )
+    publish: str = _server(
+        "auto",
+        "Whether a saved change is published at once or by hand.",
+        choices=("auto", "manual"),
+    )
+    revision_poll_seconds: float = _server(
+        0.5, "Seconds between two looks for a new revision.", minimum=0.05, maximum=60
+    )
+    revisions_kept: int = _server(
+        200, "Number of old revisions that are kept.", minimum=2, maximum=100_000
+    )
+
+    debug: bool = _security(
+        False,
+        "Django's debug mode; never on a reachable host.",
+        by_environment={"dev": True},
+    )
+    secret_key: str = _security(
+        "",
+        "Signs sessions and forms. With DEBUG off it must be set.",
+        by_environment={"dev": DEVELOPMENT_SECRET},
+        **_KEY,
+    )
+    allowed_hosts: tuple[str, ...] = _security(
+        ("localhost", "127.0.0.1", "[::1]"),
+        "Host names the admin and the API answer to; proxied routes have `hosts`.",
+    )
+    csrf_trusted_origins: tuple[str, ...] = _security(
+        (),
+        "Origins whose forms the admin accepts, for example `https://gateway.example.com`.",
+        check=url_with("http", "https"),
+        rule="comma-separated list of http:// or https:// origins",
+    )
+    admin_https: bool = _security(
+        False,
+        "Whether the admin is reached over HTTPS: cookies become secure, HSTS is sent.",
+        by_environment={"prod": True},
+    )
+    trusted_proxies: tuple[str, ...] = _security(
+        (),
+        "Networks whose X-Forwarded headers are believed.",
+        check=network,
+        rule="comma-separated list of addresses or CIDR networks",
+    )
+
+    max_body_bytes: int = _requests(
+        10_485_760,
+        "Bytes of a request body; routes may say otherwise.",
+        minimum=0,
+        maximum=2**53,
+    )
+    max_header_bytes: int = _requests(
+        65_536, "Bytes of a request's header block.", minimum=1024, maximum=1_048_576
+    )
+    max_target_bytes: int = _requests(
+        8192, "Bytes of a request target.", minimum=256, maximum=65_536
+    )
+    upstream_transport: str = _requests(
+        "native", "What speaks to upstreams.", choices=("native", "httpx")
+    )
+    upstream_denied_networks: tuple[str, ...] = _requests(
+        ("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128"),
+        "Networks no upstream may be in, looked at when saving and when connecting.",
+        check=network,
+        rule="comma-separated list of addresses or CIDR networks",
+    )
+
+    database_url: str = _database(
+        "",
+        "`mysql://`, `postgres://` or `sqlite:///` URL; wins over MYSQL_*. Empty and no "
+        "MYSQL_HOST: SQLite at VAR_DIRECTORY/gateway.sqlite3.",
+        secret=True,
+        check=url_with("mysql", "postgres", "postgresql", "sqlite"),
+        rule="mysql://, postgres:// or sqlite:/// URL",
+    )
+    database_max_age: int = _database(60, "Seconds a database connection is kept.", **_SECONDS)
+    database_connect_timeout: int = _database(
+        3, "Seconds to connect to the database.", minimum=1, maximum=300
+    )
+    database_read_timeout: int = _database(
+        10, "Seconds to wait for an answer of the database.", minimum=1, maximum=300
+    )
+    mysql_host: str = _database("", "MySQL or MariaDB host; empty: no MySQL.")
+    mysql_port: int = _database(3306, "MySQL port.", **_PORT)
+    mysql_user: str = _database("gateway", "MySQL user.")
+    mysql_password: str = _database("", "MySQL password.", secret=True)
+    mysql_database: str = _database("gateway_db", "MySQL database.")
+
+    redis_url: str = _redis(
+        "",
+        "`redis://`, `rediss://` or `unix://` URL; wins over REDIS_HOST. Empty and no "
+        "REDIS_HOST: in-process stores.",
+        secret=True,
+        check=url_with("redis", "rediss", "unix"),
+        rule="redis://, rediss:// or unix:// URL",
+    )
+    redis_host: str = _redis("", "Redis host; empty: no Redis.")
+    redis_port: int = _redis(6379, "Redis port.", **_PORT)
+    redis_password: str = _redis("", "Redis password.", secret=True)
+    redis_db: int = _redis(0, "Number of the Redis database.", minimum=0, maximum=1023)
+    redis_timeout: float = _redis(
+        0.1, "Seconds a request waits for Redis.", minimum=0.001, maximum=10
+    )
+    redis_max_connections: int = _redis(
+        50, "Redis connections per worker.", minimum=1, maximum=10_000
+    )
+    redis_prefix: str = _redis("gateway:", "What every Redis key and channel begins with.")
+
+    auth_token_enabled: bool = _tokens(
+        True,
+        "Whether `POST /auth/token` issues tokens to Django users.",
+        by_environment={"prod": False},
+    )
+    jwt_algorithm: str = _tokens("HS256", "Algorithm of access tokens.", choices=ALGORITHMS)
+    jwt_secret_key: str = _tokens(
+        "",
+        "Signs and verifies tokens with HS algorithms. With DEBUG off it must be set.",
+        by_environment={"dev": DEVELOPMENT_SECRET},
+        **_KEY,
+    )
+    jwt_private_key: str = _tokens(
+        "",
+        "PEM key that signs tokens with RS, PS, ES and EdDSA algorithms.",
+        secret=True,
+    )
+    jwt_public_key: str = _tokens(
+        "",
+        "PEM key that verifies them; made from the private key when empty.",
+        secret=True,
+    )
+    jwt_jwks_url: str = _tokens("", "JWKS of an external issuer.", **_HTTP)
+    jwt_issuer: str = _tokens("", "Required `iss`; empty: not checked.")
+    jwt_audience: str = _tokens("", "Required `aud`; empty: not checked.")
+    jwt_leeway_seconds: int = _tokens(
+        0, "Seconds of clock difference that are forgiven.", minimum=0, maximum=300
+    )
+    jwt_expiration_minutes: int = _tokens(
+        30, "Minutes an access token lives.", minimum=1, maximum=525_600
+    )
+    jwt_refresh_expiration_days: int = _tokens(
+        7, "Days a refresh token lives.", minimum=1, maximum=3650
+    )
+    jwt_refresh_rotation_enabled: bool = _tokens(
+        True, "Whether a refresh token is spent by its use."
+    )
+    jwt_refresh_grace_seconds: int = _tokens(
+        0,
+        "Seconds a spent refresh token may be used again (lost answers); 0: never.",
+        minimum=0,
+        maximum=60,
+    )
+    key_cache_size: int = _tokens(100_000, "API keys a worker remembers.", **_COUNT)
+    key_cache_seconds: float = _tokens(
+        5.0,
+        "Seconds an API key is believed without a look at the database.",
+        **_SECONDS,
+    )
+    key_stale_seconds: float = _tokens(
+        3600.0,
+        "Seconds a known API key is still believed while the database is away.",
+        **_SECONDS,
+    )
+
+    rate_limit_enabled: bool = _limits(True, "Whether rate limits are applied.")
+    rate_limit_mysql_enabled: bool = _limits(
+        True, "Whether the use of limits is recorded in the database."
+    )
+    rate_limit_mysql_async: bool = _limits(
+        True,
+        "Whether records are written in the background; false: before the answer of the "
+        "request that fills a batch.",
+    )
+    rate_limit_record_seconds: float = _limits(
+        5.0, "Seconds between two batches of records.", minimum=0.1, maximum=3600
+    )
+    rate_limit_per_worker: bool = _limits(
+        False, "Lets several workers run without Redis, each with limits of its own."
+    )
+    circuit_breaker_enabled: bool = _limits(True, "Whether breakers are applied.")
+
+    service_discovery_type: str = _discovery(
+        "static",
+        "Where instances come from.",
+        choices=("static", "consul", "nacos", "etcd"),
+    )
+    discovery_interval: float = _discovery(
+        5.0, "Seconds between two looks at the registry.", minimum=0.1, maximum=3600
+    )
+    consul_host: str = _discovery("127.0.0.1", "Consul host.")
+    consul_port: int = _discovery(8500, "Consul port.", **_PORT)
+    consul_scheme: str = _discovery("http", "How Consul is spoken to.", choices=("http", "https"))
+    consul_token: str = _discovery("", "Consul ACL token.", secret=True)
+    consul_datacenter: str = _discovery("", "Consul datacenter; empty: the agent's.")
+    nacos_server: str = _discovery("127.0.0.1:8848", "Nacos server.", **_NODE)
+    nacos_namespace: str = _discovery("", "Nacos namespace; empty: public.")
+    nacos_group: str = _discovery("DEFAULT_GROUP", "Nacos group.")
+    nacos_username: str = _discovery("", "Nacos user; empty: no login.")
+    nacos_password: str = _discovery("", "Nacos password.", secret=True)
+    nacos_cluster_enabled: bool = _discovery(False, "Whether NACOS_CLUSTER_NODES are used.")
+    nacos_cluster_nodes: tuple[str, ...] = _discovery((), "Nacos servers.", **_NODES)
+    etcd_url: str = _discovery("http://127.0.0.1:2379", "etcd address.", **_HTTP)
+    etcd_prefix: str = _discovery("/services/", "etcd prefix under which instances are found.")
+    etcd_username: str = _discovery("", "etcd user; empty: no login.")
+    etcd_password: str = _discovery("", "etcd password.", secret=True)
+
+    log_level: str = _logs(
+        "INFO",
+        "Lowest level that is written.",
+        by_environment={"dev": "DEBUG"},
+        choices=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
+    )
+    log_format: str = _logs(
+        "json",
+        "Form of a line.",
+        by_environment={"dev": "text"},
+        choices=("json", "text"),
+    )
+    log_directory: str = _logs(
+        "", "Directory of the five log files; empty: everything to standard error."
+    )
+    log_request_file: str = _logs("", "File of request lines; empty: request.log in LOG_DIRECTORY.")
+    log_error_file: str = _logs("", "File of errors; empty: error.log in LOG_DIRECTORY.")
+    log_access_file: str = _logs(
+        "", "File of authentication lines; empty: access.log in LOG_DIRECTORY."
+    )
+    log_audit_file: str = _logs("", "File of audit lines; empty: audit.log in LOG_DIRECTORY.")
+    log_application_file: str = _logs(
+        "", "File of all other lines; empty: application.log in LOG_DIRECTORY."
+    )
+    log_max_bytes: int = _logs(
+        10_485_760, "Bytes at which a file is rotated.", minimum=4096, maximum=2**40
+    )
+    log_backup_count: int = _logs(5, "Rotated files that are kept.", minimum=0, maximum=1000)
+    log_queue_size: int = _logs(
+        50_000,
+        "Lines that may wait to be written; more are counted and dropped.",
+        minimum=100,
+        maximum=10_000_000,
+    )
+
+    prometheus_enabled: bool = _observing(True, "Whether `/metrics` answers.")
+    metrics_port: int = _observing(
+        0,
+        "Port of its own for `/metrics`; 0: the gateway's port.",
+        minimum=0,
+        maximum=65535,
+    )
+    tracing_enabled: bool = _observing(False, "Whether spans are exported.")
+    jaeger_agent_host: str = _observing("localhost", "Host that takes spans (OTLP over HTTP).")
+    jaeger_agent_port: int = _observing(
+        4318,
+        "OTLP port of Jaeger; 6831, the port of its removed agent, is read as 4318.",
+        **_PORT,
+    )
+    jaeger_endpoint: str = _observing("", "Whole OTLP URL; wins over host and port.", **_HTTP)
+    tracing_service_name: str = _observing("gateway", "Service name in spans.")
+    tracing_sample_ratio: float = _observing(
+        1.0,
+        "Share of requests without a sampled parent that are traced.",
+        minimum=0,
+        maximum=1,
+    )
+
+    deployment_mode: str = _single(
+        "single",
+        "One node, or one of several; CLUSTER_ENABLED=true means cluster too.",
+        choices=("single", "cluster"),
+    )
+    single_instance_id: str = _single("gateway-1", "Identifier of a single node.")
+    single_instance_host: str = _single("", "Address a single node listens on; empty: HOST.")
+    single_instance_port: int = _single(
+        0, "Port a single node listens on; 0: PORT.", minimum=0, maximum=65535
+    )
+
+    cluster_enabled: bool = _cluster(False, "Same as DEPLOYMENT_MODE=cluster.")
+    cluster_name: str = _cluster("gateway-cluster", "Name of the cluster.")
+    cluster_node_id: str = _cluster(
+        "", "Identifier of this node; needed in a cluster of more than one."
+    )
+    cluster_node_count: int = _cluster(1, "Number of nodes.", minimum=1, maximum=10_000)
+    cluster_coordinator_host: str = _cluster(
+        "", "Host of the coordinator (etcd or Consul); empty: the discovery's."
+    )
+    cluster_coordinator_port: int = _cluster(2379, "Port of the coordinator.", **_PORT)
+    cluster_heartbeat_interval: float = _cluster(
+        5.0, "Seconds between two signs of life.", minimum=0.1, maximum=300
+    )
+    cluster_election_timeout: float = _cluster(
+        15.0,
+        "Seconds without a sign of life after which a leader is replaced.",
+        minimum=1,
+        maximum=3600,
+    )
+    cluster_replication_factor: int = _cluster(
+        1,
+        "Copies of shared state; the stores' own setting decides.",
+        minimum=1,
+        maximum=100,
+    )
+    cluster_consensus_algorithm: str = _cluster(
+        "raft",
+        "Consensus of the coordinator; etcd and Consul have Raft.",
+        choices=("raft",),
+    )
+    cluster_shared_storage_path: str = _cluster("", "Directory all nodes share; empty: none.")
+    cluster_enable_leader_election: bool = _cluster(
+        True, "Whether one node alone does the periodic work."
+    )
+    redis_cluster_enabled: bool = _cluster(
+        False, "Whether REDIS_CLUSTER_NODES are used instead of REDIS_URL."
+    )
+    redis_cluster_nodes: tuple[str, ...] = _cluster((), "Redis Cluster nodes.", **_NODES)
+    redis_cluster_password: str = _cluster("", "Redis Cluster password.", secret=True)
+    redis_cluster_socket_timeout: float = _cluster(
+        0.1, "Seconds a request waits for Redis Cluster.", minimum=0.001, maximum=10
+    )
+    redis_cluster_max_connections: int = _cluster(
+        50, "Connections per node and worker.", minimum=1, maximum=10_000
+    )
+    mysql_cluster_enabled: bool = _cluster(
+        False, "Whether reads go to MYSQL_CLUSTER_READ_REPLICAS."
+    )
+    mysql_cluster_nodes: tuple[str, ...] = _cluster(
+        (),
+        "MySQL nodes; the first one writes unless MYSQL_CLUSTER_WRITE_NODE is set.",
+        **_NODES,
+    )
+    mysql_cluster_read_replicas: tuple[str, ...] = _cluster((), "MySQL read replicas.", **_NODES)
+    mysql_cluster_write_node: str = _cluster("", "MySQL node that writes.", **_NODE)
+    mysql_cluster_load_balance_strategy: str = _cluster(
+        "round_robin",
+        "How a read replica is chosen.",
+        choices=("round_robin", "random"),
+    )
+    mysql_cluster_connection_timeout: int = _cluster(
+        3, "Seconds to connect to a MySQL node.", minimum=1, maximum=300
+    )
+    mysql_cluster_max_retries: int = _cluster(
+        2, "Replicas tried before the writing node is asked.", minimum=0, maximum=10
+    )

@@ -1,0 +1,129 @@
+"""Identify the caller of a request, the second step of the journey.
+
+Leans on :mod:`keys.credentials` (which credential decides), :mod:`keys.lookup` (API keys) and
+:mod:`keys.tokens` (access tokens). Nothing waits unless an API key must be fetched.
+"""
+
+from __future__ import annotations
+
+import hmac
+import time
+from collections.abc import Callable, Collection, Iterable
+from typing import Protocol
+
+from keys.caller import Caller, KeyRecord
+from keys.claims import AccessToken
+from keys.credentials import CredentialKind, extract
+from keys.digest import hash_api_key
+from keys.errors import (
+    ApiKeyRefused,
+    AuthenticationError,
+    InvalidApiKey,
+    InvalidToken,
+    MissingCredentials,
+)
+
+__all__ = ["Authenticator", "Caller", "challenge"]
+
+_REALM = 'realm="gateway"'
+_SCHEMES = {CredentialKind.JWT: "Bearer", CredentialKind.API_KEY: "ApiKey"}
+
+
+class Keys(Protocol):
+    """Where API keys are looked up by digest: ``keys.lookup.KeyLookup``."""
+
+    def remembered(self, digest: str) -> KeyRecord | None:
+        """The record if it can be given at once, else ``None``."""
+        ...
+
+    async def find(self, digest: str) -> KeyRecord | None:
+        """The record, ``None`` if there is none; raises ``KeyStoreUnavailable``."""
+        ...
+
+    def note_use(self, key_id: int) -> None:
+        """Remember that the key was used now."""
+        ...
+
+
+class Tokens(Protocol):
+    """What verifies access tokens: ``keys.tokens.TokenVerifier``."""
+
+    def verify(self, text: str) -> AccessToken:
+        """The token's facts; raises a ``TokenRefused`` or ``KeyStoreUnavailable``."""
+        ...
+
+
+class Authenticator:
+    """Turns a request's credential into a :class:`Caller`. *now* is in epoch seconds.
+
+    Without *tokens* every bearer token is refused.
+    """
+
+    def __init__(
+        self, keys: Keys, tokens: Tokens | None, *, now: Callable[[], float] = time.time
+    ) -> None:
+        self._keys = keys
+        self._tokens = tokens
+        self._now = now
+
+    async def authenticate(
+        self,
+        headers: Iterable[tuple[bytes, bytes]],
+        methods: Collection[str],
+        client_ip: str,
+        route_name: str,
+    ) -> Caller:
+        """The caller, by a credential of one of the kinds in *methods* (``jwt``, ``api_key``).
+
+        Raises ``AuthenticationError`` (401) or ``KeyStoreUnavailable`` (503). Does not suspend
+        when the answer is remembered.
+        """
+        credential = extract(headers)
+        if credential is None:
+            raise MissingCredentials(methods)
+        if credential.kind is CredentialKind.JWT:
+            if CredentialKind.JWT not in methods:
+                raise InvalidToken("this route takes no tokens")
+            return self.authenticate_jwt(credential.text)
+        if CredentialKind.API_KEY not in methods:
+            raise InvalidApiKey("this route takes no API keys")
+        return await self.authenticate_api_key(credential.text, client_ip, route_name)
+
+    def authenticate_jwt(self, text: str) -> Caller:
+        """The caller an access token speaks for; raises a ``TokenRefused``."""
+        if self._tokens is None:
+            raise InvalidToken("no key to verify tokens with is configured")
+        token = self._tokens.verify(text)
+        return Caller(
+            kind=CredentialKind.JWT,
+            user_id=token.subject,
+            identity=f"user:{token.subject}",
+            roles=token.roles,
+            permissions=token.permissions,
+        )
+
+    async def authenticate_api_key(self, text: str, client_ip: str, route_name: str) -> Caller:
+        """The consumer an API key belongs to; raises an ``ApiKeyRefused``."""
+        digest = hash_api_key(text)
+        record = self._keys.remembered(digest) or await self._keys.find(digest)
+        # A look-up by digest has compared already; this one takes constant time and would also
+        # catch a table that gave another key's record.
+        if record is None or not hmac.compare_digest(record.digest, digest):
+            raise InvalidApiKey("unknown")
+        record.check(client_ip, route_name, self._now())
+        self._keys.note_use(record.key_id)
+        return record.caller
+
+
+def challenge(error: AuthenticationError) -> str:
+    """The value of ``WWW-Authenticate`` (RFC 9110 section 11.6.1, RFC 6750 section 3).
+
+    Without credentials: one challenge for each kind the route accepts. A refused token is told
+    ``invalid_token``, the one code RFC 6750 has for it, and why in words.
+    """
+    if isinstance(error, MissingCredentials):
+        accepted = [scheme for kind, scheme in _SCHEMES.items() if kind in error.methods]
+        return ", ".join(f"{scheme} {_REALM}" for scheme in accepted or _SCHEMES.values())
+    if isinstance(error, ApiKeyRefused):
+        return f"ApiKey {_REALM}"
+    return f'Bearer {_REALM}, error="invalid_token", error_description="{error}"'

@@ -1,0 +1,115 @@
+"""API keys in the database: the functions :class:`keys.lookup.KeyLookup` is handed.
+
+Synchronous ORM, run in a database thread, a fixed number of queries whatever is asked. A stored
+row that would not be safe to use (edited past the models' validation) is given as good nowhere.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from django.db.models import Case, DateTimeField, F, Q, Value, When
+
+from keys.caller import Caller, KeyRecord
+from keys.claims import is_plain
+from keys.credentials import CredentialKind
+from keys.models import ApiKey, KeyEpoch
+from runtime.networks import Network, parse_networks
+
+logger = logging.getLogger(__name__)
+
+
+def fetch_records(digests: Sequence[str]) -> dict[str, KeyRecord]:
+    """The keys with these digests, revoked and expired ones included; one query."""
+    rows = ApiKey.objects.filter(digest__in=digests).select_related("consumer")
+    return {row.digest: _record(row) for row in rows}
+
+
+def read_epoch() -> int:
+    """The number of changes of keys so far; one query."""
+    number = KeyEpoch.objects.filter(pk=1).values_list("number", flat=True).first()
+    return number or 0
+
+
+def write_last_used(times: Mapping[int, float]) -> None:
+    """Store last uses (key id to epoch seconds), never going back in time; one statement.
+
+    Nodes write independently, so each row keeps the later value. Neither signals nor the epoch
+    are touched: a use changes nothing about what a key is worth.
+    """
+    if not times:
+        return
+    moments = {key_id: datetime.fromtimestamp(when, UTC) for key_id, when in times.items()}
+    never = Q(last_used_at__isnull=True)
+    newer = [
+        When(Q(pk=key_id) & (never | Q(last_used_at__lt=moment)), then=Value(moment))
+        for key_id, moment in moments.items()
+    ]
+    ApiKey.objects.filter(pk__in=moments).update(
+        last_used_at=Case(*newer, default=F("last_used_at"), output_field=DateTimeField())
+    )
+
+
+def _record(row: ApiKey) -> KeyRecord:
+    consumer = row.consumer
+    ends = [end.timestamp() for end in (row.expires_at, row.grace_until) if end is not None]
+    try:
+        caller = _caller(row)
+    except ValueError as error:
+        logger.warning("API key %s cannot be used: %s", row.prefix, error)
+        caller = _nowhere(row)
+    return KeyRecord(
+        digest=row.digest,
+        caller=caller,
+        key_id=row.pk,
+        active=row.enabled and consumer.enabled and row.revoked_at is None,
+        expires_at=min(ends, default=None),
+    )
+
+
+def _caller(row: ApiKey) -> Caller:
+    name = row.consumer.name
+    if not is_plain(name):
+        raise ValueError("its consumer's name cannot be a header")
+    return Caller(
+        kind=CredentialKind.API_KEY,
+        user_id=name,
+        identity=f"consumer:{name}",
+        consumer=name,
+        roles=_header_items(row.roles or row.consumer.roles),
+        permissions=_header_items(row.permissions or row.consumer.permissions),
+        key_id=row.pk,
+        key_prefix=row.prefix,
+        allowed_routes=frozenset(_texts(row.allowed_routes)) or None,
+        allowed_networks=_networks(row.allowed_networks),
+    )
+
+
+def _nowhere(row: ApiKey) -> Caller:
+    return Caller(
+        kind=CredentialKind.API_KEY,
+        user_id="",
+        identity="",
+        key_id=row.pk,
+        key_prefix=row.prefix,
+        allowed_networks=(),
+    )
+
+
+def _networks(value: object) -> tuple[Network, ...] | None:
+    return parse_networks(_texts(value)) or None
+
+
+def _header_items(value: object) -> tuple[str, ...]:
+    items = _texts(value)
+    if not all(is_plain(item) and "," not in item for item in items):
+        raise ValueError("a role or permission cannot be in a header")
+    return items
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ValueError("something stored is no list of texts")
+    return tuple(value)

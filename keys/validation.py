@@ -1,0 +1,46 @@
+"""What lists of a key or consumer may hold: roles and permissions become header values."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+from typing import Any
+
+from django.core.exceptions import ValidationError
+
+MAX_ITEMS = 100
+MAX_ITEM_LENGTH = 100
+
+
+def validate_header_items(value: Any) -> None:
+    """Roles and permissions travel comma-separated in one header: no comma, nothing unprintable."""
+    for item in _items(value):
+        if not item.strip():
+            raise ValidationError("An item is empty.")
+        if len(item) > MAX_ITEM_LENGTH:
+            raise ValidationError(f"{item[:20]!r}… is longer than {MAX_ITEM_LENGTH} characters.")
+        if "," in item or not item.isprintable():
+            raise ValidationError(f"{item!r}: commas and control characters are not allowed.")
+
+
+def validate_names(value: Any) -> None:
+    """A list of names."""
+    for item in _items(value):
+        if not item.strip():
+            raise ValidationError("An item is empty.")
+
+
+def validate_networks(value: Any) -> None:
+    """A list of IP addresses and networks in CIDR form, host bits zero."""
+    for item in _items(value):
+        try:
+            ip_network(item)
+        except ValueError as error:
+            raise ValidationError(f"{error}.") from error
+
+
+def _items(value: Any) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ValidationError("Enter a list of texts.")
+    if len(value) > MAX_ITEMS:
+        raise ValidationError(f"At most {MAX_ITEMS} items.")
+    return value

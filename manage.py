@@ -1,0 +1,26 @@
+#!/usr/bin/env python
+"""The command line: Django's, with ``--env`` understood before settings are read."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def main() -> None:
+    """Run the command named on the command line; a bad setting is one line and exit code 1."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_project.settings")
+    from django.core.management import execute_from_command_line
+
+    from gateway_project import launching
+    from gateway_project.declaring import SettingsError
+
+    try:
+        launching.prepare(sys.argv[1:])
+        execute_from_command_line(sys.argv)
+    except SettingsError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""The facts of one request and of its answer, free of any protocol library.
+
+A binding makes an :class:`Exchange`, hands it to the gateway, writes the :class:`Answer`, and
+closes it. Header names are lower-case bytes; values are bytes as they came; order and duplicates
+are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from keys.authentication import Caller
+    from quotas.bucket import Decision
+    from routing.paths import CanonicalPath
+    from routing.table import RoutePlan
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Body(Protocol):
+    """A body that is read once, piece by piece, by one reader."""
+
+    size: int | None
+    """Declared length in bytes; ``None`` when it is not known before the end."""
+
+    async def read(self) -> bytes:
+        """The next piece, ``b""`` at the end. Raises ``ClientGone`` or an ``UpstreamError``."""
+        ...
+
+
+class Bytes:
+    """A body that is already here."""
+
+    __slots__ = ("_content", "size")
+
+    def __init__(self, content: bytes = b"") -> None:
+        self._content = content
+        self.size: int | None = len(content)
+
+    async def read(self) -> bytes:
+        """The whole content, then nothing."""
+        content, self._content = self._content, b""
+        return content
+
+
+EMPTY = Bytes()
+"""No body. It holds nothing, so all exchanges share it."""
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request. The upper half is the binding's, the lower half is filled on the journey."""
+
+    method: str
+    target: bytes
+    """Path as it came (origin form, no query)."""
+    query: bytes | None
+    """Query as it came, without ``?``; ``None`` when there was no ``?``."""
+    headers: Headers
+    body: Body
+    peer: str
+    """Address of the other end of the socket; empty when unknown (a UNIX socket)."""
+    scheme: str = "http"
+    port: int = 80
+    """The port the request arrived on."""
+    version: bytes = b"1.1"
+
+    started: float = 0.0
+    """``time.perf_counter()`` when the request head was complete."""
+    request_id: bytes = b""
+    traceparent: bytes = b""
+    client: str = ""
+    """The client's address: the rightmost one that is not a trusted proxy."""
+    trusted: bool = False
+    """Whether the peer is a trusted proxy."""
+    authority: bytes = b""
+    """The client's Host, as sent."""
+    host: str = ""
+    """Host without port, lower-case, no trailing dot: what routes are chosen by."""
+    path: str = ""
+    """Canonical path."""
+    canonical: CanonicalPath | None = None
+    failure: Exception | None = None
+    """Why the request was not admitted; answered when the journey begins."""
+    route: RoutePlan | None = None
+    caller: Caller | None = None
+    decision: Decision | None = None
+    attempts: int = 0
+    instance: str = ""
+    upstream_seconds: float = 0.0
+    received: int = 0
+    """Bytes of the request body read so far."""
+    sent: int = 0
+    """Bytes of the answer's body handed to the binding so far."""
+    error: str = ""
+    """Code of the problem the gateway answered with; empty when the upstream answered."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """What goes back. ``close`` must be called exactly once, when the last byte left or cannot."""
+
+    status: int
+    headers: Headers
+    body: Body
+    on_close: Callable[[BaseException | None], None] | None = field(default=None)
+
+    def close(self, error: BaseException | None = None) -> None:
+        """Give back what the exchange holds. *error* is why the body was not delivered whole."""
+        on_close, self.on_close = self.on_close, None
+        if on_close is not None:
+            on_close(error)

@@ -1,0 +1,238 @@
+"""Forward: attempts on the outside, breaker and in-flight count inside, one deadline around.
+
+Each attempt goes to another instance while one exists and gives back what it holds on every way
+out. Leans on the transport seam in ``proxying.upstream`` and on the pure ``proxying.retry``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from random import Random
+
+from keys.caller import Caller
+from keys.credentials import CredentialKind
+from proxying.answering import http_date, limit_headers
+from proxying.attempt import Attempt
+from proxying.exchange import EMPTY, Answer, Body, Exchange, Headers
+from proxying.headers import Forwarding, request_headers, response_headers, values_of
+from proxying.retry import parse_retry_after
+from proxying.snapshot import Plan
+from proxying.upload import Upload
+from proxying.upstream.base import Timeouts, Transport, UpstreamError, UpstreamRequest
+
+_METHODS_WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
+_NO_CONTENT = 204
+
+
+class Forwarder:
+    """Carries exchanges to upstreams over *transport*.
+
+    *max_body_bytes* is the node's bound for request bodies where the route sets none.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        max_body_bytes: int,
+        clock: Callable[[], float] = time.monotonic,
+        random: Random | None = None,
+    ) -> None:
+        self._transport = transport
+        self._max_body_bytes = max_body_bytes
+        self._clock = clock
+        self._random = random or Random()
+
+    async def forward(self, exchange: Exchange, plan: Plan) -> Answer:
+        """The upstream's answer, streaming. Raises ``ProxyError``, ``UpstreamError``, ``BadPath``
+        or, when the client leaves during its upload, ``ClientGone``.
+        """
+        upload = self._upload(exchange, plan)
+        forwarding = _Forwarding(exchange, plan, upload)
+        upstream = plan.upstream
+        upstream.budget.note_request(self._clock())
+        attempt = upstream.begin(exchange, self._clock())
+        try:
+            await forwarding.send(attempt, self._transport, self._clock())
+            while self._worth_another(forwarding, attempt):
+                await asyncio.sleep(self._pause(forwarding, attempt))
+                following = upstream.begin_again(exchange, forwarding.tried, self._clock())
+                if following is None:
+                    break
+                attempt.close()
+                attempt = following
+                await forwarding.send(attempt, self._transport, self._clock())
+            return forwarding.answer(attempt)
+        except BaseException:
+            attempt.close()
+            raise
+
+    def _upload(self, exchange: Exchange, plan: Plan) -> Upload | None:
+        if exchange.body.size == 0:
+            return None
+        limit = plan.route.max_body_bytes
+        return Upload(exchange, self._max_body_bytes if limit is None else limit)
+
+    def _worth_another(self, forwarding: _Forwarding, attempt: Attempt) -> bool:
+        """Whether policy, deadline and budget allow it, in this order: the budget is taken from."""
+        cause = attempt.cause
+        if cause is None or forwarding.out_of_time(self._clock()):
+            return False
+        upstream, exchange = forwarding.plan.upstream, forwarding.exchange
+        allowed = upstream.retry.may_retry(
+            exchange.method,
+            cause,
+            exchange.attempts,
+            body_replayable=forwarding.replayable,
+            bytes_sent=0 if cause == "connect" else 1,
+        )
+        return allowed and upstream.budget.withdraw(self._clock())
+
+    def _pause(self, forwarding: _Forwarding, attempt: Attempt) -> float:
+        asked = values_of(attempt.answer.headers, b"retry-after") if attempt.answer else []
+        pause = forwarding.plan.upstream.retry.delay(
+            forwarding.exchange.attempts,
+            self._random,
+            parse_retry_after(asked[0], time.time()) if asked else None,
+        )
+        return min(pause, forwarding.time_left(self._clock()))
+
+
+class _Forwarding:
+    """One exchange on its way up: the request as the upstream sees it, and its deadline."""
+
+    __slots__ = ("_deadline", "_request", "_timeouts", "_upload", "exchange", "plan", "tried")
+
+    def __init__(self, exchange: Exchange, plan: Plan, upload: Upload | None) -> None:
+        self.exchange = exchange
+        self.plan = plan
+        self.tried: list[str] = []
+        self._upload = upload
+        self._timeouts = plan.timeouts
+        self._deadline = 0.0
+        self._request = _request(exchange, plan, upload or EMPTY)
+
+    async def send(self, attempt: Attempt, transport: Transport, now: float) -> None:
+        """Make *attempt*; the clock of the whole starts with the first one."""
+        if not self._deadline:
+            self._deadline = now + self._timeouts.total
+        elif self._upload is not None:
+            self._upload.rewind()
+        self.exchange.attempts += 1
+        self.exchange.instance = attempt.instance.url
+        self.tried.append(attempt.instance.url)
+        self._request.headers[0] = (b"host", self._host(attempt))
+        await attempt.send(transport, self._request, self._timeouts_at(now))
+        self.exchange.upstream_seconds += attempt.seconds
+
+    def answer(self, attempt: Attempt) -> Answer:
+        """What the client gets of the attempt that stands; raises what it failed with."""
+        received = attempt.answer
+        if received is None:
+            raise attempt.failure or ValueError("the attempt was not made")
+        headers = response_headers(
+            received.headers,
+            request_id=self.exchange.request_id,
+            limits=limit_headers(self.exchange.decision),
+            date=http_date(),
+            bodiless=received.status == _NO_CONTENT,
+        )
+        relay = _Relay(self.exchange, attempt, received)
+        return Answer(received.status, headers, relay, relay.close)
+
+    @property
+    def replayable(self) -> bool:
+        """Whether the request can be sent again from its first byte."""
+        return self._upload is None or self._upload.replayable
+
+    def time_left(self, now: float) -> float:
+        """Seconds until the deadline, not below zero."""
+        return max(0.0, self._deadline - now)
+
+    def out_of_time(self, now: float) -> bool:
+        """Whether the deadline has passed."""
+        return now >= self._deadline
+
+    def _timeouts_at(self, now: float) -> Timeouts:
+        if len(self.tried) == 1:
+            return self._timeouts
+        given = self._timeouts
+        return Timeouts(given.connect, given.first_byte, given.read, self.time_left(now))
+
+    def _host(self, attempt: Attempt) -> bytes:
+        if self.plan.route.preserve_host and self.exchange.authority:
+            return self.exchange.authority
+        return attempt.instance.origin.authority
+
+
+class _Relay:
+    """The answer's body on its way down."""
+
+    __slots__ = ("_attempt", "_body", "_exchange", "size")
+
+    def __init__(self, exchange: Exchange, attempt: Attempt, body: Body) -> None:
+        self._exchange = exchange
+        self._attempt = attempt
+        self._body = body
+        self.size = body.size
+
+    async def read(self) -> bytes:
+        """The next piece; raises ``UpstreamError`` when the answer breaks off."""
+        try:
+            piece = await self._body.read()
+        except UpstreamError:
+            self._attempt.broke()
+            raise
+        self._exchange.sent += len(piece)
+        return piece
+
+    def close(self, error: BaseException | None) -> None:
+        """The exchange is over, delivered whole or not."""
+        self._attempt.close()
+
+
+def _request(exchange: Exchange, plan: Plan, body: Body) -> UpstreamRequest:
+    if exchange.canonical is None:
+        raise ValueError("the exchange was not admitted")
+    target = plan.route.upstream_path(exchange.canonical).encode("ascii")
+    if exchange.query is not None:
+        target += b"?" + exchange.query
+    headers = request_headers(
+        exchange.headers,
+        host=b"",
+        forwarding=Forwarding(
+            peer=exchange.peer.encode(),
+            scheme=exchange.scheme.encode(),
+            host=exchange.authority,
+            port=b"%d" % exchange.port,
+            trusted=exchange.trusted,
+        ),
+        request_id=exchange.request_id,
+        traceparent=exchange.traceparent,
+        identity=identity_headers(exchange.caller),
+        keep_authorization=plan.route.forward_authorization or not _by_token(exchange.caller),
+    )
+    sent_length = exchange.method in _METHODS_WITH_BODY and bool(
+        values_of(exchange.headers, b"content-length")
+    )
+    return UpstreamRequest(exchange.method, target, headers, body, force_length=sent_length)
+
+
+def _by_token(caller: Caller | None) -> bool:
+    return caller is not None and caller.kind == CredentialKind.JWT
+
+
+def identity_headers(caller: Caller | None) -> Headers:
+    """What the upstream is told about the verified caller (CONTRACT §5)."""
+    if caller is None:
+        return []
+    values = (
+        (b"x-user-id", caller.user_id),
+        (b"x-consumer", caller.consumer),
+        (b"x-roles", ",".join(caller.roles)),
+        (b"x-permissions", ",".join(caller.permissions)),
+        (b"x-auth-method", caller.kind.value),
+    )
+    return [(name, value.encode()) for name, value in values if value]

@@ -1,0 +1,183 @@
+"""The journey of a request, top to bottom: match, identify, spend, forward, answer, finish.
+
+No protocol library appears here; bindings hand over an ``Exchange`` and write the ``Answer``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from keys.authentication import Authenticator, Caller
+from keys.errors import AuthenticationError, KeyStoreUnavailable
+from proxying import metrics
+from proxying.admission import Bounds, admit
+from proxying.answering import http_date, limit_headers
+from proxying.errors import (
+    ClientGone,
+    MethodNotAllowed,
+    NoInstance,
+    ProxyError,
+    RateLimited,
+    RouteMisconfigured,
+    RouteNotFound,
+)
+from proxying.exchange import Answer, Exchange
+from proxying.forwarding import Forwarder
+from proxying.problems import problem_answer, problem_of
+from proxying.snapshot import Plan, Snapshots
+from proxying.upstream.base import UpstreamError
+from quotas.bucket import Decision
+from quotas.errors import LimiterUnavailable
+from quotas.limiter import Limiter
+from quotas.rules import identifiers
+from routing.errors import BadPath
+from routing.matching import Result
+from routing.reserved import is_reserved
+
+logger = logging.getLogger(__name__)
+
+LocalHandler = Callable[[Exchange], Awaitable[Answer]]
+Observer = Callable[[Exchange, int, float], None]
+"""Told of every finished exchange: the exchange, its status (499: the client left), seconds."""
+
+_EXPECTED = (
+    ProxyError,
+    AuthenticationError,
+    KeyStoreUnavailable,
+    LimiterUnavailable,
+    UpstreamError,
+    BadPath,
+)
+
+
+@dataclass(slots=True)
+class Gateway:
+    """``await gateway(exchange)`` answers one request that :meth:`admit` has taken in."""
+
+    bounds: Bounds
+    snapshots: Snapshots
+    authenticator: Authenticator
+    limiter: Limiter | None
+    """``None`` when ``RATE_LIMIT_ENABLED`` is off."""
+    forwarder: Forwarder
+    local: Mapping[str, LocalHandler] = field(default_factory=dict)
+    """The gateway's own endpoints that are answered in the data plane, by path."""
+    observers: Sequence[Observer] = ()
+
+    def admit(self, exchange: Exchange) -> bool:
+        """Take the request in; ``False`` when its path belongs to the control plane.
+
+        A request that cannot be taken in is admitted with its failure, to be answered.
+        """
+        exchange.started = time.perf_counter()
+        try:
+            admit(exchange, self.bounds)
+        except _EXPECTED as failure:
+            exchange.failure = failure
+            return True
+        return exchange.path in self.local or not is_reserved(exchange.path)
+
+    async def __call__(self, exchange: Exchange) -> Answer:
+        """The answer of the upstream, or the problem that kept the request from it.
+
+        Raises only ``ClientGone`` and ``CancelledError``: then nobody is left to answer.
+        """
+        metrics.IN_FLIGHT.inc()
+        try:
+            answer = await self._journey(exchange)
+        except (ClientGone, asyncio.CancelledError):
+            self._finish(exchange, metrics.CLIENT_GONE)
+            raise
+        except Exception as error:  # noqa: BLE001 - the border where every failure gets its answer
+            answer = self._problem(exchange, error)
+        self._finish_when_closed(exchange, answer)
+        return answer
+
+    async def _journey(self, exchange: Exchange) -> Answer:
+        if exchange.failure is not None:
+            raise exchange.failure
+        local = self.local.get(exchange.path)
+        if local is not None:
+            return await local(exchange)
+        plan = self._match(exchange)
+        exchange.caller = await self._identify(exchange)
+        exchange.decision = await self._spend(exchange, plan)
+        return await self.forwarder.forward(exchange, plan)
+
+    def _match(self, exchange: Exchange) -> Plan:
+        snapshot = self.snapshots.current
+        if snapshot is None or exchange.canonical is None:
+            raise NoInstance("this node has no configuration yet")
+        match = snapshot.table.match(exchange.method, exchange.host, exchange.canonical)
+        if match.route is None:
+            raise RouteNotFound("no route matches this host and path")
+        if match.result is Result.PARTIAL:
+            raise MethodNotAllowed(exchange.method, match.allow)
+        exchange.route = match.route
+        if match.route.fault:
+            raise RouteMisconfigured("this route is misconfigured and closed until it is mended")
+        return snapshot.plans[match.route.name]
+
+    async def _identify(self, exchange: Exchange) -> Caller | None:
+        route = exchange.route
+        if route is None or not route.auth_methods:
+            return None
+        try:
+            caller = await self.authenticator.authenticate(
+                exchange.headers, route.auth_methods, exchange.client, route.name
+            )
+        except AuthenticationError as error:
+            metrics.AUTHENTICATIONS.labels(error.code).inc()
+            raise
+        metrics.AUTHENTICATIONS.labels("ok").inc()
+        return caller
+
+    async def _spend(self, exchange: Exchange, plan: Plan) -> Decision | None:
+        if not plan.rules or self.limiter is None:
+            return None
+        keys = identifiers(plan.rules, exchange.caller, exchange.client, exchange.headers)
+        try:
+            decision = await self.limiter.check(plan.rules, keys)
+        except LimiterUnavailable:
+            metrics.decisions_child(plan.route.name, "unavailable").inc()
+            raise
+        metrics.decisions_child(plan.route.name, _kind(decision)).inc()
+        if decision is not None and not decision.allowed:
+            exchange.decision = decision
+            raise RateLimited(decision)
+        return decision
+
+    def _problem(self, exchange: Exchange, error: Exception) -> Answer:
+        if not isinstance(error, _EXPECTED):
+            logger.error("request %s failed", exchange.request_id.decode(), exc_info=error)
+        limits = limit_headers(exchange.decision)
+        return problem_answer(exchange, problem_of(error), limits, http_date())
+
+    def _finish_when_closed(self, exchange: Exchange, answer: Answer) -> None:
+        release = answer.on_close
+
+        def finish(error: BaseException | None) -> None:
+            if release is not None:
+                release(error)
+            gone = isinstance(error, ClientGone | asyncio.CancelledError)
+            self._finish(exchange, metrics.CLIENT_GONE if gone else answer.status)
+
+        answer.on_close = finish
+
+    def _finish(self, exchange: Exchange, status: int) -> None:
+        metrics.IN_FLIGHT.dec()
+        seconds = time.perf_counter() - exchange.started
+        for observe in self.observers:
+            observe(exchange, status, seconds)
+
+
+def _kind(decision: Decision | None) -> str:
+    if decision is None:
+        return "unavailable"
+    if not decision.allowed:
+        return "refused"
+    return "would_refuse" if decision.would_refuse else "allowed"

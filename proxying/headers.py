@@ -1,0 +1,222 @@
+"""Which headers travel: the rules of CONTRACT §4 and §5 as pure functions.
+
+Names are lower-case bytes, values bytes as they came. What ``Connection`` names and the
+hop-by-hop set leave first, then ours are added, so that a client cannot make the gateway delete
+its own (RFC 9110 §7.6.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+Headers = list[tuple[bytes, bytes]]
+
+GATEWAY_NAME = b"gateway"
+_VIA = b"1.1 " + GATEWAY_NAME
+
+IDENTITY = (
+    b"x-user-id",
+    b"x-roles",
+    b"x-permissions",
+    b"x-consumer",
+    b"x-auth-method",
+    b"x-gateway-identity",
+)
+_FORWARDED = (
+    b"x-forwarded-for",
+    b"x-forwarded-proto",
+    b"x-forwarded-host",
+    b"x-forwarded-port",
+)
+_ORIGIN = (*_FORWARDED, b"x-forwarded-server", b"x-real-ip", b"forwarded")
+_HOP_BY_HOP = (
+    b"connection",
+    b"keep-alive",
+    b"proxy-connection",
+    b"proxy-authenticate",
+    b"proxy-authorization",
+    b"te",
+    b"trailer",
+    b"transfer-encoding",
+    b"upgrade",
+    b"http2-settings",
+)
+_REWRITTEN = (
+    b"host",
+    b"content-length",
+    b"expect",
+    b"via",
+    b"x-request-id",
+    b"traceparent",
+    b"x-api-key",
+)
+
+
+class _Fate(Enum):
+    """What becomes of a client's header that the gateway has a say in."""
+
+    REPLACED = 1
+    """Dropped; where the upstream gets one, it is ours."""
+    ORIGIN = 2
+    """Says who the client is: believed from trusted proxies only."""
+    AUTHORIZATION = 3
+
+
+_FATES = {
+    **dict.fromkeys((*IDENTITY, *_HOP_BY_HOP, *_REWRITTEN), _Fate.REPLACED),
+    **dict.fromkeys(_ORIGIN, _Fate.ORIGIN),
+    b"authorization": _Fate.AUTHORIZATION,
+}
+_NORMALISE = bytes(
+    byte if byte in b"abcdefghijklmnopqrstuvwxyz0123456789" else ord("-")
+    for byte in bytes(range(256)).lower()
+)
+"""Every byte outside a-z 0-9 becomes ``-``: ``X_User.Id`` is ``x-user-id`` to many backends."""
+
+_NEVER_FROM_UPSTREAM = frozenset((*_HOP_BY_HOP, b"via", b"x-request-id", b"x-gateway-error"))
+_RATE_LIMIT = (b"ratelimit-limit", b"ratelimit-remaining", b"ratelimit-reset")
+
+
+def nominated(headers: Headers) -> frozenset[bytes]:
+    """Names listed in ``Connection`` headers, lower-case (RFC 9110 §7.6.1)."""
+    values = [value for name, value in headers if name == b"connection"]
+    if not values:
+        return frozenset()
+    return frozenset(
+        token for value in values for part in value.split(b",") if (token := part.strip().lower())
+    )
+
+
+def values_of(headers: Headers, name: bytes) -> list[bytes]:
+    """All values of *name*, in order."""
+    return [value for key, value in headers if key == name]
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarding:
+    """The gateway's own view of the connection a request came by."""
+
+    peer: bytes
+    scheme: bytes
+    host: bytes
+    port: bytes
+    trusted: bool
+    """Whether the peer may speak for the client (``TRUSTED_PROXIES``)."""
+
+
+def request_headers(
+    received: Headers,
+    *,
+    host: bytes,
+    forwarding: Forwarding,
+    request_id: bytes,
+    traceparent: bytes,
+    identity: Iterable[tuple[bytes, bytes]],
+    keep_authorization: bool,
+) -> Headers:
+    """Headers for the upstream, without framing.
+
+    Every alias of a name the gateway owns is dropped from what the client sent, on public
+    routes too; identity comes from *identity* alone.
+    """
+    leaving = nominated(received)
+    headers: Headers = [(b"host", host)]
+    claims: Headers = []
+    for name, value in received:
+        plain = name.translate(_NORMALISE)
+        fate = _FATES.get(plain)
+        if fate is None:
+            if name not in leaving:
+                headers.append((name, value))
+        elif plain != name or fate is _Fate.REPLACED:
+            continue
+        elif fate is _Fate.ORIGIN:
+            claims.append((name, value))
+        elif keep_authorization and name not in leaving:
+            headers.append((name, value))
+    headers.extend(_origin(claims if forwarding.trusted else [], forwarding))
+    headers.append((b"x-request-id", request_id))
+    headers.append((b"traceparent", traceparent))
+    headers.append((b"via", _via(received)))
+    headers.extend(identity)
+    return headers
+
+
+def _origin(claims: Headers, forwarding: Forwarding) -> Headers:
+    """Who the client is: what a trusted proxy claims, else what the socket says."""
+    claimed = dict(claims)
+    hops = [*values_of(claims, b"x-forwarded-for"), forwarding.peer]
+    own = (
+        (b"x-forwarded-for", b", ".join(hops)),
+        (b"x-forwarded-proto", claimed.get(b"x-forwarded-proto", forwarding.scheme)),
+        (b"x-forwarded-host", claimed.get(b"x-forwarded-host", forwarding.host)),
+        (b"x-forwarded-port", claimed.get(b"x-forwarded-port", forwarding.port)),
+    )
+    return [*own, *((name, value) for name, value in claims if name not in _FORWARDED)]
+
+
+def _via(received: Headers) -> bytes:
+    """The ``Via`` of a message that passed this gateway (RFC 9110 §7.6.3)."""
+    return b", ".join([*values_of(received, b"via"), _VIA])
+
+
+def response_headers(
+    received: Headers,
+    *,
+    request_id: bytes,
+    limits: Headers,
+    date: bytes,
+    bodiless: bool,
+) -> Headers:
+    """Headers for the client. A missing ``Date`` is added (RFC 9110 §6.6.1).
+
+    *bodiless* is a 204: it may carry no ``Content-Length`` (RFC 9110 §8.6).
+    """
+    leaving = nominated(received)
+    dropped = _NEVER_FROM_UPSTREAM
+    if leaving or limits or bodiless:
+        dropped = dropped.union(
+            leaving, _RATE_LIMIT if limits else (), (b"content-length",) if bodiless else ()
+        )
+    headers = [(name, value) for name, value in received if name not in dropped]
+    if not values_of(received, b"date"):
+        headers.append((b"date", date))
+    headers.append((b"via", _via(received)))
+    headers.append((b"x-request-id", request_id))
+    headers.extend(limits)
+    return headers
+
+
+def passed_through_us(headers: Headers) -> bool:
+    """Whether a ``Via`` entry names this gateway (RFC 9110 §7.6.3)."""
+    return any(
+        GATEWAY_NAME in entry.split()[1:2]
+        for value in values_of(headers, b"via")
+        for entry in value.lower().split(b",")
+    )
+
+
+def is_visible_ascii(value: bytes, longest: int) -> bool:
+    """1 to *longest* bytes, all between ``!`` and ``~``."""
+    return (
+        0 < len(value) <= longest
+        and value.isascii()
+        and value.decode().isprintable()
+        and (b" " not in value)
+    )
+
+
+def is_traceparent(value: bytes) -> bool:
+    """A version 00 ``traceparent`` with non-zero ids (W3C Trace Context §3.2)."""
+    parts = value.split(b"-")
+    if [len(part) for part in parts] != [2, 32, 16, 2] or parts[0] != b"00":
+        return False
+    if not all(_is_lower_hex(part) for part in parts):
+        return False
+    return parts[1].strip(b"0") != b"" and parts[2].strip(b"0") != b""
+
+
+def _is_lower_hex(text: bytes) -> bool:
+    return not text.strip(b"0123456789abcdef")

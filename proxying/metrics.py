@@ -1,0 +1,126 @@
+"""What the data path counts (documented in docs/metrics.md, held to it by a test).
+
+Label values come from configuration or from fixed lists only, so the number of series does not
+depend on what clients send. Children are looked up once per plan, not once per request.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from proxying.exchange import Exchange
+
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+_BUCKETS = (
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+    10.0,
+    30.0,
+    60.0,
+)
+NO_ROUTE = ""
+CLIENT_GONE = 499
+
+REQUESTS = Counter(
+    "gateway_requests_total",
+    "Requests by outcome; code is the gateway's own error code, empty for an upstream's answer.",
+    ("route", "service", "method", "status_class", "code"),
+)
+DURATION = Histogram(
+    "gateway_request_duration_seconds",
+    "From the complete request head to the last byte of the answer.",
+    ("route",),
+    buckets=_BUCKETS,
+)
+UPSTREAM_DURATION = Histogram(
+    "gateway_upstream_duration_seconds",
+    "From the start of an attempt to the head of its answer.",
+    ("service", "instance"),
+    buckets=_BUCKETS,
+)
+ATTEMPTS = Counter(
+    "gateway_attempts_total",
+    "Attempts at instances; outcome is a status class or the failure.",
+    ("service", "instance", "outcome"),
+)
+IN_FLIGHT = Gauge(
+    "gateway_in_flight_requests",
+    "Exchanges begun and not yet finished.",
+    multiprocess_mode="livesum",
+)
+BREAKER_STATE = Gauge(
+    "gateway_breaker_state",
+    "0 closed, 1 half-open, 2 open.",
+    ("service", "instance"),
+    multiprocess_mode="livemax",
+)
+LIMIT_DECISIONS = Counter(
+    "gateway_limit_decisions_total",
+    "Limiter decisions: allowed, refused, would_refuse (shadow), unavailable.",
+    ("route", "decision"),
+)
+AUTHENTICATIONS = Counter(
+    "gateway_authentications_total",
+    "Callers verified (outcome ok) or refused (outcome is the error code).",
+    ("outcome",),
+)
+REVISION = Gauge(
+    "gateway_revision",
+    "Number of the revision a worker serves; the lowest over the workers.",
+    multiprocess_mode="livemin",
+)
+DROPPED = Counter(
+    "gateway_dropped_records_total",
+    "Records a bounded queue had no room for.",
+    ("queue",),
+)
+
+
+@lru_cache(maxsize=65_536)
+def _requests_child(route: str, service: str, method: str, status: int, code: str) -> Counter:
+    return REQUESTS.labels(route, service, method, f"{status}xx", code)
+
+
+@lru_cache(maxsize=65_536)
+def _duration_child(route: str) -> Histogram:
+    return DURATION.labels(route)
+
+
+@lru_cache(maxsize=65_536)
+def attempts_child(service: str, instance: str, outcome: str) -> Counter:
+    """The counter of one outcome at one instance."""
+    return ATTEMPTS.labels(service, instance, outcome)
+
+
+@lru_cache(maxsize=65_536)
+def upstream_child(service: str, instance: str) -> Histogram:
+    """The histogram of one instance."""
+    return UPSTREAM_DURATION.labels(service, instance)
+
+
+@lru_cache(maxsize=65_536)
+def decisions_child(route: str, decision: str) -> Counter:
+    """The counter of one kind of decision on one route."""
+    return LIMIT_DECISIONS.labels(route, decision)
+
+
+def observe(exchange: Exchange, status: int, seconds: float) -> None:
+    """Count a finished exchange."""
+    route = exchange.route
+    method = exchange.method if exchange.method in _METHODS else "other"
+    name = route.name if route else NO_ROUTE
+    service = route.service.name if route else NO_ROUTE
+    _requests_child(name, service, method, status // 100, exchange.error).inc()
+    _duration_child(name).observe(seconds)

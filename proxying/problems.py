@@ -1,0 +1,123 @@
+"""The one table from what went wrong to what the client reads (RFC 9457, CONTRACT §4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import msgspec
+
+from keys.authentication import challenge
+from keys.errors import AuthenticationError, KeyStoreUnavailable
+from proxying import errors
+from proxying.exchange import Answer, Bytes, Exchange, Headers
+from proxying.headers import GATEWAY_NAME
+from proxying.upstream.base import (
+    ConnectFailed,
+    ConnectionReset,
+    ProtocolViolation,
+    UpstreamTimeout,
+)
+from quotas.errors import LimiterUnavailable
+from routing.errors import BadPath
+
+STORE_RETRY_AFTER = 1
+"""Seconds after which a store that could not be asked is worth another request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Status, code and what the client may read of one failure."""
+
+    status: int
+    code: str
+    detail: str
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+_STATUS: dict[type[Exception], tuple[int, str, str]] = {
+    BadPath: (400, "bad_path", ""),
+    errors.RouteNotFound: (404, "route_not_found", ""),
+    errors.MethodNotAllowed: (405, "method_not_allowed", ""),
+    errors.BodyTooLarge: (413, "body_too_large", ""),
+    errors.RateLimited: (429, "rate_limited", ""),
+    errors.NoInstance: (503, "no_instance", ""),
+    errors.BreakerOpen: (503, "breaker_open", ""),
+    KeyStoreUnavailable: (503, "key_store_unavailable", ""),
+    LimiterUnavailable: (503, "limiter_unavailable", ""),
+    errors.RouteMisconfigured: (503, "route_misconfigured", ""),
+    errors.Draining: (503, "draining", ""),
+    errors.LoopDetected: (508, "loop_detected", ""),
+    ConnectFailed: (502, "upstream_unreachable", "the upstream could not be reached"),
+    ConnectionReset: (
+        502,
+        "upstream_unreachable",
+        "the upstream closed the connection",
+    ),
+    ProtocolViolation: (
+        502,
+        "upstream_protocol_error",
+        "the upstream's answer is not valid HTTP",
+    ),
+    UpstreamTimeout: (504, "upstream_timeout", "the upstream did not answer in time"),
+}
+"""Exception → status, code, and the detail where the exception's own text is for the log only."""
+
+
+def problem_of(error: Exception) -> Problem:
+    """What *error* means to the client; anything unknown is a 500 that tells nothing."""
+    known = _STATUS.get(type(error))
+    if known is not None:
+        status, code, detail = known
+        return Problem(status, code, detail or str(error), _headers(error))
+    if isinstance(error, errors.BadRequest):
+        return Problem(error.status, error.code, str(error))
+    if isinstance(error, AuthenticationError):
+        return Problem(401, error.code, str(error), _headers(error))
+    return Problem(500, "internal_error", "the gateway failed; the failure is logged")
+
+
+def _headers(error: Exception) -> tuple[tuple[bytes, bytes], ...]:
+    match error:
+        case errors.MethodNotAllowed():
+            return ((b"allow", error.allow.encode()),)
+        case AuthenticationError():
+            return ((b"www-authenticate", challenge(error).encode()),)
+        case errors.RateLimited():
+            return (_retry_after(error.decision.retry_after),)
+        case errors.BreakerOpen():
+            return (_retry_after(error.retry_after),)
+        case KeyStoreUnavailable() | LimiterUnavailable():
+            return (_retry_after(STORE_RETRY_AFTER),)
+    return ()
+
+
+def problem_answer(exchange: Exchange, problem: Problem, limits: Headers, date: bytes) -> Answer:
+    """The ``application/problem+json`` answer to *exchange*."""
+    content = msgspec.json.encode(
+        {
+            "type": "about:blank",
+            "title": HTTPStatus(problem.status).phrase,
+            "status": problem.status,
+            "detail": problem.detail,
+            "code": problem.code,
+            "request_id": exchange.request_id.decode("ascii"),
+        }
+    )
+    headers: Headers = [
+        (b"content-type", b"application/problem+json"),
+        (b"content-length", str(len(content)).encode()),
+        (b"cache-control", b"no-store"),
+        (b"date", date),
+        (b"server", GATEWAY_NAME),
+        (b"x-gateway-error", problem.code.encode()),
+        (b"x-request-id", exchange.request_id),
+        *limits,
+        *problem.headers,
+    ]
+    exchange.error = problem.code
+    return Answer(problem.status, headers, Bytes(b"" if exchange.method == "HEAD" else content))
+
+
+def _retry_after(seconds: int) -> tuple[bytes, bytes]:
+    return b"retry-after", str(max(1, seconds)).encode()

@@ -1,0 +1,131 @@
+"""What a worker reports of its breakers: a metric at once, a row soon after.
+
+A change of state costs the request one dict entry; an owned task writes the latest state of each
+breaker in batches, reports those that are not closed anew so that their age shows they are alive,
+and takes this worker's rows away when it stops. A worker that was killed leaves rows behind; the
+next one to start removes what nobody reported for :data:`FORGOTTEN_AFTER`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import ParamSpec
+
+from django.db import Error, connections
+
+from proxying import metrics
+from proxying.breaker import State
+from proxying.breakers import Transition
+from proxying.models import BreakerState
+from runtime.database import DatabaseThread
+from runtime.tasks import repeat
+
+logger = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+
+_LEVEL = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
+_WRITE_SECONDS = 0.5
+_REPORT_AGAIN = timedelta(seconds=15)
+FORGOTTEN_AFTER = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The latest state of one breaker and since when it is in it."""
+
+    state: State
+    changed_at: datetime
+
+
+class BreakerReporter:
+    """Observes transitions of one worker, called *node* in the rows."""
+
+    def __init__(self, node: str, database: DatabaseThread) -> None:
+        self._node = node
+        self._database = database
+        self._reports: dict[tuple[str, str], Report] = {}
+        self._unwritten: set[tuple[str, str]] = set()
+        self._reported_at = datetime.min.replace(tzinfo=UTC)
+        self.failures = 0
+
+    def __call__(self, transition: Transition) -> None:
+        """Note a change of state."""
+        key = (transition.service, transition.instance)
+        metrics.BREAKER_STATE.labels(*key).set(_LEVEL[transition.after])
+        self._reports[key] = Report(transition.after, datetime.now(UTC))
+        self._unwritten.add(key)
+        logger.warning(
+            "breaker of %s %s: %s, was %s",
+            transition.service,
+            transition.instance,
+            transition.after,
+            transition.before,
+        )
+
+    async def keep_writing(self) -> None:
+        """Write until cancelled; then take this worker's rows away."""
+        try:
+            await self._run(_remove_forgotten)
+            await repeat(_WRITE_SECONDS, self._write)
+        finally:
+            await self._run(_remove_rows, self._node)
+
+    async def _write(self) -> None:
+        now = datetime.now(UTC)
+        if now - self._reported_at > _REPORT_AGAIN:
+            self._unwritten.update(
+                key for key, report in self._reports.items() if report.state is not State.CLOSED
+            )
+            self._reported_at = now
+        if not self._unwritten:
+            return
+        keys, self._unwritten = self._unwritten, set()
+        reports = {key: self._reports[key] for key in keys}
+        if not await self._run(_write_rows, self._node, reports, now):
+            self._unwritten |= keys
+
+    async def _run(self, function: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Whether the database did it; a failure is counted and logged, and costs nobody else."""
+        try:
+            await self._database.run(function, *args, **kwargs)
+        except Error as error:
+            self.failures += 1
+            logger.warning("breaker states are not written: %s", error)
+            return False
+        return True
+
+
+def _write_rows(
+    node: str, reports: Mapping[tuple[str, str], Report], reported_at: datetime
+) -> None:
+    rows = [
+        BreakerState(
+            service=service,
+            instance=instance,
+            node=node,
+            state=report.state.value,
+            changed_at=report.changed_at,
+            reported_at=reported_at,
+        )
+        for (service, instance), report in reports.items()
+    ]
+    # MySQL finds the conflict by itself and refuses to be told which unique key is meant.
+    names = connections[BreakerState.objects.db].features.supports_update_conflicts_with_target
+    BreakerState.objects.bulk_create(
+        rows,
+        update_conflicts=True,
+        unique_fields=["service", "instance", "node"] if names else None,
+        update_fields=["state", "changed_at", "reported_at"],
+    )
+
+
+def _remove_rows(node: str) -> None:
+    BreakerState.objects.filter(node=node).delete()
+
+
+def _remove_forgotten() -> None:
+    BreakerState.objects.filter(reported_at__lt=datetime.now(UTC) - FORGOTTEN_AFTER).delete()

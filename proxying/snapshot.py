@@ -1,0 +1,77 @@
+"""What a worker serves from: one revision, compiled, frozen, swapped whole.
+
+A request takes the snapshot once, when it is matched, so no request mixes two revisions (DESIGN
+decision 1). What lives longer than a revision (breakers, in-flight counts, budgets) is held by
+``proxying.upstreams`` and handed on to the next snapshot.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from proxying import metrics
+from proxying.upstream.base import Timeouts
+from proxying.upstreams import Upstream, Upstreams
+from quotas.bucket import Rule
+from quotas.rules import compile_rules
+from routing.table import RoutePlan, Table
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A route with everything its journey needs, resolved at publish."""
+
+    route: RoutePlan
+    rules: tuple[Rule, ...]
+    upstream: Upstream
+    timeouts: Timeouts
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A revision in the form requests are served from."""
+
+    number: int
+    sha256: str
+    table: Table
+    plans: Mapping[str, Plan]
+    """By name of the route; one that is closed because it does not compile has none."""
+
+
+class Snapshots:
+    """Holds the current snapshot of a worker; :meth:`install` swaps it."""
+
+    def __init__(self, upstreams: Upstreams) -> None:
+        self._upstreams = upstreams
+        self.current: Snapshot | None = None
+        self.installed_at = 0.0
+
+    def install(self, number: int, sha256: str, table: Table) -> None:
+        """Serve *table* from the next request on."""
+        upstreams = self._upstreams.adopt(table.services)
+        plans = {
+            name: Plan(route, compile_rules(route), upstreams[route.service.name], _timeouts(route))
+            for name, route in table.routes.items()
+            if not route.fault
+        }
+        self.current = Snapshot(number, sha256, table, plans)
+        self.installed_at = time.time()
+        metrics.REVISION.set(number)
+        logger.info("serving revision %d (%s)", number, sha256[:12])
+
+
+def _timeouts(route: RoutePlan) -> Timeouts:
+    """The route's ``timeout`` is the total; no step may take longer than the whole."""
+    spec = route.service.spec.timeout
+    total = spec.total if route.timeout is None else route.timeout
+    return Timeouts(
+        connect=min(spec.connect, total),
+        first_byte=min(spec.read, total) if route.timeout is None else total,
+        read=spec.read,
+        total=total,
+    )

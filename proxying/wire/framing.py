@@ -1,0 +1,144 @@
+"""Where an HTTP/1.1 message ends and how its head is written: one set of rules for both sides.
+
+Pure; leans on nothing. The native transport reads answers and writes requests by it; a server
+reads requests and writes answers by the same rules. Sections are those of RFC 9112.
+
+======================================================================  =====  ====================
+rule                                                                    §      here
+======================================================================  =====  ====================
+one ``Content-Length``, ASCII digits only; several, equal ones too,     6.3.5  ``content_length``
+empty, signed or listed ones are refused
+``Transfer-Encoding`` is exactly ``chunked``, once                      6.1    ``transfer_encoding``
+``Transfer-Encoding`` in an HTTP/1.0 message is faulty framing          6.1    ``_checked``
+both headers in one message are refused                                 6.3.3  ``_checked``
+an answer to HEAD, a 204 and a 304 have no body, whatever they declare  6.3.1  ``answer_size``
+an answer with neither header lasts until the connection closes         6.3.8  ``answer_size``
+a request with neither header has no body                               6.3.7  ``request_size``
+``Connection: close`` ends the connection; HTTP/1.0 always does here    9.3    ``keeps_alive``
+no CR, LF or NUL inside a line that is written                          2.2    ``request_head``
+a chunk is its size in hexadecimal, its bytes, CRLF                     7.1    ``chunk``
+======================================================================  =====  ====================
+
+Where a message that came in ends its lines with a bare LF, folds a line, puts a space before the
+colon, holds a control byte in a value or a non-token in a name (2.2, 5, 5.1, 5.2), the parser
+(llhttp, strict) refuses it before these rules are asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+_MAX_LENGTH_DIGITS = 18
+_FRAMING_NAMES = frozenset((b"content-length", b"transfer-encoding"))
+
+LAST_CHUNK = b"0\r\n\r\n"
+
+
+class FramingError(ValueError):
+    """A message that breaks a rule; the text says which and repeats nothing of the message."""
+
+
+class UnknownCodingError(FramingError):
+    """A transfer coding other than one ``chunked``; a server may answer 501 (RFC 9112 6.1)."""
+
+
+def content_length(values: Sequence[bytes]) -> int:
+    """The length that all ``Content-Length`` lines of one message declare (RFC 9112 6.3.5)."""
+    if len(values) != 1:
+        raise FramingError("more than one Content-Length")
+    value = values[0]
+    if not value.isdigit() or len(value) > _MAX_LENGTH_DIGITS:
+        raise FramingError("Content-Length is not a plain number")
+    return int(value)
+
+
+def transfer_encoding(values: Sequence[bytes]) -> None:
+    """Refuse every list of transfer codings but one ``chunked`` (RFC 9112 6.1)."""
+    if len(values) != 1 or values[0].lower() != b"chunked":
+        raise UnknownCodingError("Transfer-Encoding is not exactly one chunked")
+
+
+def _checked(lengths: Sequence[bytes], codings: Sequence[bytes], *, http11: bool) -> int | None:
+    """The declared length, ``None`` when none is declared."""
+    if codings:
+        if lengths:
+            raise FramingError("both Content-Length and Transfer-Encoding")
+        if not http11:
+            raise FramingError("Transfer-Encoding in an HTTP/1.0 message")
+        transfer_encoding(codings)
+    return content_length(lengths) if lengths else None
+
+
+def answer_size(
+    lengths: Sequence[bytes],
+    codings: Sequence[bytes],
+    *,
+    status: int,
+    to_head: bool,
+    http11: bool,
+) -> int | None:
+    """Bytes of an answer's body; ``None``: chunked if there are *codings*, else until close."""
+    length = _checked(lengths, codings, http11=http11)
+    if to_head or status == 204 or status == 304:
+        return 0
+    return length
+
+
+def request_size(lengths: Sequence[bytes], codings: Sequence[bytes], *, http11: bool) -> int | None:
+    """Bytes of a request's body; ``None``: chunked."""
+    length = _checked(lengths, codings, http11=http11)
+    return 0 if length is None and not codings else length
+
+
+def keeps_alive(connection: Iterable[bytes], *, http11: bool) -> bool:
+    """Whether the connection outlives the message whose ``Connection`` values these are."""
+    if not http11:
+        return False
+    for value in connection:
+        for option in value.split(b","):
+            if option.strip(b" \t").lower() == b"close":
+                return False
+    return True
+
+
+def request_head(
+    method: str,
+    target: bytes,
+    headers: Sequence[tuple[bytes, bytes]],
+    size: int | None,
+    *,
+    force_length: bool = False,
+) -> bytes:
+    """Request line, *headers* as they are, and the framing line that *size* asks for.
+
+    ``None`` is chunked, a positive size a ``Content-Length``, zero one only if *force_length*.
+    Raises :class:`FramingError` when the bytes would not read as this one request.
+    """
+    start = b"%b %b HTTP/1.1" % (method.encode("ascii"), target)
+    if start.count(b" ") != 2:
+        raise FramingError("a space in the method or the target")
+    lines = [start]
+    for name, value in headers:
+        if name.lower() in _FRAMING_NAMES:
+            raise FramingError("a framing header among the headers")
+        lines.append(b"%b: %b" % (name, value))
+    if size is None:
+        lines.append(b"Transfer-Encoding: chunked")
+    elif size or force_length:
+        lines.append(b"Content-Length: %d" % size)
+    return joined(lines)
+
+
+def joined(lines: list[bytes]) -> bytes:
+    """The head these lines make, its blank line included; no line may hold CR, LF or NUL."""
+    lines.append(b"\r\n")
+    head = b"\r\n".join(lines)
+    breaks = len(lines)
+    if head.count(b"\n") != breaks or head.count(b"\r") != breaks or b"\0" in head:
+        raise FramingError("CR, LF or NUL inside a line")
+    return head
+
+
+def chunk(piece: bytes) -> bytes:
+    """*piece*, which is not empty, as one chunk (RFC 9112 7.1)."""
+    return b"%x\r\n%b\r\n" % (len(piece), piece)

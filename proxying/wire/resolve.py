@@ -1,0 +1,74 @@
+"""From an origin's host and port to a connected TCP socket.
+
+Names are looked up only here, when a connection is made. Where a name has several addresses they
+are tried as Happy Eyeballs does (RFC 8305): families take turns, the next address starts a quarter
+of a second after the one before it or when that one fails. uvloop's ``create_connection`` has no
+such option, hence this module. Leans on asyncio alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import socket
+from asyncio.staggered import staggered_race
+from collections.abc import Callable, Sequence
+from itertools import chain, zip_longest
+from typing import Any
+
+_STAGGER = 0.25
+
+Address = tuple[socket.AddressFamily, tuple[Any, ...]]
+AddressRule = Callable[[str], bool]
+"""Whether an IP address may be connected to: asked after the name was looked up, so that a name
+which changes its mind (DNS rebinding) is held to it as well."""
+
+
+class NoAddressError(OSError):
+    """The name has no address, or none that may be connected to."""
+
+
+def _by_turns(addresses: Sequence[Address]) -> list[Address]:
+    """The same addresses, families in turn, the first one's family first (RFC 8305 4)."""
+    families: dict[socket.AddressFamily, list[Address]] = {}
+    for address in addresses:
+        families.setdefault(address[0], []).append(address)
+    turns = chain.from_iterable(zip_longest(*families.values()))
+    return [address for address in turns if address is not None]
+
+
+async def _look_up(host: str, port: int, allowed: AddressRule | None) -> list[Address]:
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses: list[Address] = [(family, address) for family, _, _, _, address in found]
+    if allowed is not None:
+        addresses = [address for address in addresses if allowed(str(address[1][0]))]
+    if not addresses:
+        raise NoAddressError("no address that may be connected to")
+    return _by_turns(addresses)
+
+
+async def _connect(family: socket.AddressFamily, address: tuple[Any, ...]) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await asyncio.get_running_loop().sock_connect(sock, address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+async def connected_socket(
+    host: str, port: int, allowed: AddressRule | None = None
+) -> socket.socket:
+    """A connected, non-blocking TCP socket to *host*. Raises ``OSError`` or ``UnicodeError``."""
+    addresses = await _look_up(host, port, allowed)
+    if len(addresses) == 1:
+        return await _connect(*addresses[0])
+    attempts = [functools.partial(_connect, *address) for address in addresses]
+    winner, _, errors = await staggered_race(attempts, _STAGGER)
+    sock: socket.socket | None = winner
+    if sock is None:
+        raise next((error for error in errors if isinstance(error, OSError)), NoAddressError())
+    return sock

@@ -1,0 +1,195 @@
+"""Plain data to specs, one object at a time, with faults a reader can act on.
+
+The short forms of the file format are widened here (``rate_limit: 100``, status codes written as
+numbers), and what msgspec reports becomes a :class:`~routing.errors.Fault`: the path as it was
+written, and what is allowed there. Pure; leans on :mod:`routing.document` and msgspec.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import inspect
+
+from routing.document import FORMAT, Document, RouteSpec, ServiceSpec
+from routing.errors import ConfigurationError, Fault
+
+SpecT = TypeVar("SpecT", bound=msgspec.Struct)
+
+_PLACE = re.compile(r"^(?P<reason>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
+_STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
+_NAMED = re.compile(r"field `(.*)`")
+_WORDS = {"`": "", "object": "mapping", "array": "list", "Expected": "expected"}
+_MATCHED_BY = ("name", "path", "hosts", "methods", "priority", "merge_slashes", "enabled")
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A stored document, and the faults of objects in it that do not decode.
+
+    Such a service is left out; such a route is there without a service, so that it matches what
+    it was meant to match and answers 503.
+    """
+
+    document: Document
+    faults: tuple[Fault, ...] = ()
+
+
+def decode_document(encoded: bytes) -> Decoded:
+    """A revision's JSON. Raises ConfigurationError when it is no document of this format."""
+    try:
+        document = msgspec.json.decode(encoded, type=Document)
+    except msgspec.ValidationError:
+        decoded = _decode_each(msgspec.json.decode(encoded))
+    except msgspec.DecodeError as error:
+        raise ConfigurationError([Fault("", "", f"not JSON: {error}")]) from None
+    else:
+        decoded = Decoded(document)
+    if decoded.document.format != FORMAT:
+        raise ConfigurationError([Fault("", "format", f"must be {FORMAT}")])
+    return decoded
+
+
+def _decode_each(content: Any) -> Decoded:
+    try:
+        whole = msgspec.convert(content, _Unread)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError([Fault("", "", str(error))]) from None
+    faults: list[Fault] = []
+    services: dict[str, ServiceSpec] = {}
+    routes: list[RouteSpec] = []
+    for name, raw in whole.services.items():
+        try:
+            services[name] = decode_service(raw, f"services.{name}")
+        except ConfigurationError as error:
+            faults.extend(error.faults)
+    for raw in whole.routes:
+        try:
+            routes.append(decode_route(raw, f"routes.{raw.get('name', '')}"))
+        except ConfigurationError as error:
+            faults.extend(error.faults)
+            routes.extend(_closed(raw))
+    document = Document(format=whole.format, services=services, routes=tuple(routes))
+    return Decoded(document, tuple(faults))
+
+
+class _Unread(msgspec.Struct):
+    format: int
+    services: dict[str, Any]
+    routes: list[dict[str, Any]]
+
+
+def _closed(raw: Mapping[str, Any]) -> list[RouteSpec]:
+    """A route without a service, of what still says what it matches; none without a path."""
+    kept: dict[str, Any] = {}
+    for name in _MATCHED_BY:
+        try:
+            kept |= {name: msgspec.convert(raw[name], _TYPES[name])} if name in raw else {}
+        except msgspec.ValidationError:
+            continue
+    return [RouteSpec(service="", **kept)] if "path" in kept else []
+
+
+_TYPES = {field.name: field.type for field in msgspec.structs.fields(RouteSpec)}
+
+
+def decode_service(raw: Any, where: str, file: str = "") -> ServiceSpec:
+    """*raw* as a service. Raises ConfigurationError with the first fault in it."""
+    widened = raw
+    if isinstance(raw, Mapping) and isinstance(raw.get("retry"), Mapping):
+        widened = {**raw, "retry": _with_text_causes(raw["retry"])}
+    return _convert(widened, ServiceSpec, Fault(where, "", "", file))
+
+
+def decode_route(raw: Any, where: str, file: str = "") -> RouteSpec:
+    """*raw* as a route. Raises ConfigurationError with the first fault in it."""
+    try:
+        return _convert(_with_limit_list(raw), RouteSpec, Fault(where, "", "", file))
+    except ConfigurationError as error:
+        raise ConfigurationError([_as_written(fault, raw) for fault in error.faults]) from None
+
+
+def _with_text_causes(retry: Mapping[str, Any]) -> dict[str, Any]:
+    causes = retry.get("on")
+    if not isinstance(causes, list):
+        return dict(retry)
+    return {**retry, "on": [str(one) if _is_number(one) else one for one in causes]}
+
+
+def _with_limit_list(raw: Any) -> Any:
+    if not isinstance(raw, Mapping) or "rate_limit" not in raw:
+        return raw
+    limits = raw["rate_limit"]
+    if isinstance(limits, Mapping) or _is_number(limits):
+        limits = [limits]
+    if isinstance(limits, list):
+        limits = [{"limit": one} if _is_number(one) else one for one in limits]
+    return {**raw, "rate_limit": limits}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _as_written(fault: Fault, raw: Any) -> Fault:
+    """*fault* with its path in the form the file has it, short or long."""
+    limits = raw.get("rate_limit") if isinstance(raw, Mapping) else None
+    step = re.match(r"rate_limit\[(\d+)\]", fault.field)
+    if step is None:
+        return fault
+    one = limits[int(step[1])] if isinstance(limits, list) else limits
+    head = step[0] if isinstance(limits, list) else "rate_limit"
+    rest = "" if _is_number(one) else fault.field[step.end() :]
+    return Fault(fault.where, head + rest, fault.reason, fault.file)
+
+
+def _convert(raw: Any, kind: type[SpecT], blank: Fault) -> SpecT:
+    try:
+        return msgspec.convert(raw, kind)
+    except msgspec.ValidationError as error:
+        field, reason = _explain(str(error), kind)
+        raise ConfigurationError([Fault(blank.where, field, reason, blank.file)]) from None
+
+
+def _explain(message: str, kind: type[msgspec.Struct]) -> tuple[str, str]:
+    found = _PLACE.match(message)
+    reason, path = (found["reason"], found["path"] or "$") if found else (message, "$")
+    field = path.removeprefix("$").removeprefix(".")
+    expected = _type_at(inspect.type_info(kind), path)
+    named = _NAMED.search(reason)
+    if named and "missing" in reason:
+        return _join(field, named[1]), "required"
+    if named and isinstance(expected, inspect.StructType):
+        known = ", ".join(one.name for one in expected.fields)
+        return _join(field, named[1]), f"unknown key; known are {known}"
+    if isinstance(expected, inspect.LiteralType):
+        allowed = ", ".join(map(str, expected.values))
+        return field, f"{reason.removeprefix('Invalid enum value ')} is not one of {allowed}"
+    for word, plain in _WORDS.items():
+        reason = reason.replace(word, plain)
+    return field, reason
+
+
+def _join(field: str, name: str) -> str:
+    return f"{field}.{name}" if field else name
+
+
+def _type_at(info: Any, path: str) -> Any:
+    for name, _ in _STEP.findall(path):
+        info = _one_of(info)
+        if name and isinstance(info, inspect.StructType):
+            info = next(field.type for field in info.fields if field.name == name)
+        elif isinstance(info, inspect.VarTupleType):
+            info = info.item_type
+    return _one_of(info)
+
+
+def _one_of(info: Any) -> Any:
+    """The type itself, of a type that may also be null."""
+    if isinstance(info, inspect.UnionType):
+        return next(one for one in info.types if not isinstance(one, inspect.NoneType))
+    return info

@@ -1,0 +1,48 @@
+"""What can be wrong with configuration.
+
+::
+
+    RoutingError
+    ├── ConfigurationError   one or more objects do not compile; lists every fault found
+    └── BadPath              a request path that has no canonical form (400 ``bad_path``)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class RoutingError(Exception):
+    """Base of this app's errors."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong with one object.
+
+    ``where`` names the object as a reader of the file would (``services.billing``,
+    ``routes[3] (projects)``), ``field`` the path inside it (``instances[0].url``; empty for the
+    object as a whole), ``reason`` what is wrong and what is allowed.
+    """
+
+    where: str
+    field: str
+    reason: str
+    file: str = ""
+
+    def __str__(self) -> str:
+        place = ".".join(part for part in (self.where, self.field) if part)
+        return ": ".join(part for part in (self.file, place, self.reason) if part)
+
+
+class ConfigurationError(RoutingError):
+    """The configuration does not validate; nothing of it was applied."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(str(fault) for fault in self.faults))
+
+
+class BadPath(RoutingError):
+    """A request path that is refused instead of guessed at."""

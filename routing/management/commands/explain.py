@@ -1,0 +1,154 @@
+"""``explain METHOD URL``: what the gateway would do with a request; sends nothing (CONTRACT §1)."""
+
+from __future__ import annotations
+
+import re
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from routing.document import LimitSpec
+from routing.errors import BadPath, ConfigurationError
+from routing.explaining import Explanation, Loser, explain
+from routing.matching import host_key
+from routing.paths import CanonicalPath, canonical
+from routing.plans import RoutePlan, ServicePlan
+from routing.reading import compile_rows
+from routing.reserved import is_reserved
+from routing.revision import current
+from routing.table import Table, build_table
+from routing.watching import build
+
+_LISTED = 10
+_URL = re.compile(r"(?:https?://(?P<host>[^/?#]+))?(?P<path>/[^?#]*)?(?:[?#].*)?", re.DOTALL)
+
+
+class Command(BaseCommand):
+    """Reads the current revision, or the rows before anything was published."""
+
+    help = "Show which route a request takes and why, its policies and its instances."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("method", metavar="METHOD")
+        parser.add_argument("url", metavar="URL", help="a path, or http://host/path")
+        parser.add_argument(
+            "-H", "--header", action="append", default=[], metavar="'Name: value'", dest="headers"
+        )
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        headers = dict(_header(text) for text in options["headers"])
+        method = options["method"].upper()
+        host, target = _taken_apart(options["url"])
+        host = host_key(headers.get("host", host))
+        try:
+            path = canonical(target)
+        except BadPath as error:
+            self.stdout.write(f"400 bad_path: {error}")
+            return
+        self.stdout.write(f"request    {method} {path.text}" + (f" for {host}" if host else ""))
+        if is_reserved(path.text):
+            self.stdout.write("reserved   the gateway answers this path itself")
+            return
+        explanation = explain(_table(), method, host, path)
+        for line in (*_outcome(explanation, path, headers), *_losers(explanation.losers)):
+            self.stdout.write(line)
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip():
+        raise CommandError(f"-H {text!r}: expected 'Name: value'")
+    return name.strip().lower(), value.strip()
+
+
+def _taken_apart(url: str) -> tuple[str, bytes]:
+    """Host and raw path of *url*, nothing decoded: what a client would put on the wire."""
+    parts = _URL.fullmatch(url)
+    if parts is None:
+        raise CommandError(f"URL {url!r}: expected /path or http://host/path")
+    return parts["host"] or "", (parts["path"] or "/").encode()
+
+
+def _table() -> Table:
+    published = current()
+    if published is None:
+        return build_table(compile_rows().document)
+    try:
+        return build(published.document.encode())
+    except ConfigurationError as error:
+        raise CommandError(str(error)) from None
+
+
+def _outcome(
+    explanation: Explanation, path: CanonicalPath, headers: dict[str, str]
+) -> Iterator[str]:
+    winner = explanation.winner
+    if winner is None and explanation.allow:
+        yield f"405 method_not_allowed: allowed are {', '.join(explanation.allow)}"
+    elif winner is None:
+        yield "404 route_not_found"
+    elif winner.fault:
+        yield f"route      {winner.name} ({winner.spec.path})"
+        yield f"503 route_misconfigured: {winner.fault}"
+    else:
+        yield f"route      {winner.name} ({winner.spec.path})"
+        yield from _policies(winner, headers)
+        yield from _forwarding(winner, path)
+
+
+def _policies(plan: RoutePlan, headers: dict[str, str]) -> Iterator[str]:
+    body = "the gateway's limit" if plan.max_body_bytes is None else f"{plan.max_body_bytes} bytes"
+    yield f"body       at most {body}"
+    if plan.auth_methods:
+        offered = "Bearer token" if "authorization" in headers else "no credential"
+        offered = "API key" if "x-api-key" in headers and offered != "Bearer token" else offered
+        accepted = " or ".join(sorted(plan.auth_methods))
+        yield f"identify   {accepted} required; this request brings {offered}"
+    else:
+        yield "identify   public"
+    for limit in plan.limits:
+        yield f"spend      {_limit(limit)}"
+    if not plan.limits:
+        yield "spend      no limit"
+
+
+def _limit(limit: LimitSpec) -> str:
+    shadow = ", only counted" if limit.mode == "shadow" else ""
+    return f"{limit.limit} per {limit.per}, burst {limit.capacity}, by {limit.by}{shadow}"
+
+
+def _forwarding(plan: RoutePlan, path: CanonicalPath) -> Iterator[str]:
+    service = plan.service
+    try:
+        yield f"forward    {plan.upstream_path(path)} to {service.name}, {service.spec.balancer}"
+    except BadPath as error:
+        yield f"400 bad_path: {error}"
+        return
+    timeout = service.spec.timeout
+    total = plan.timeout if plan.timeout is not None else timeout.total
+    yield f"timeouts   connect {timeout.connect:g} s, read {timeout.read:g} s, total {total:g} s"
+    retry = service.spec.retry
+    yield f"retry      {retry.attempts} attempts, on {', '.join(retry.on)}"
+    breaker = service.spec.breaker
+    yield "breaker    " + ("none" if breaker is None else f"{breaker.failure_threshold} failures")
+    yield from _instances(service)
+
+
+def _instances(service: ServicePlan) -> Iterator[str]:
+    for one in service.instances:
+        state = "candidate" if one.healthy and one.weight else "not used"
+        reason = "" if one.healthy else ", marked unhealthy"
+        reason += "" if one.weight else ", drained"
+        yield f"instance   {one.url} weight {one.weight}: {state}{reason}"
+    if not service.instances:
+        yield "instance   none in the configuration"
+
+
+def _losers(losers: tuple[Loser, ...]) -> Iterator[str]:
+    elsewhere = [one for one in losers if not one.near]
+    for one in (*(one for one in losers if one.near), *elsewhere[:_LISTED]):
+        yield f"lost       {one.name} by {one.predicate}: {one.reason}"
+    if len(elsewhere) > _LISTED:
+        yield f"lost       {len(elsewhere) - _LISTED} more routes by path"

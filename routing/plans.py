@@ -1,0 +1,72 @@
+"""What configuration becomes when it is compiled: the facts a request reads.
+
+Plans are frozen and complete; nothing in them is parsed again per request. Leans on the document
+and the compiled forms of addresses, patterns and path changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from routing.addresses import Address
+from routing.document import LimitSpec, RouteSpec, ServiceSpec
+from routing.paths import CanonicalPath
+from routing.patterns import Pattern
+from routing.rewriting import PathChange, changed_path
+
+
+@dataclass(frozen=True, slots=True)
+class InstancePlan:
+    """One address of a service, taken apart."""
+
+    url: str
+    address: Address
+    weight: int
+    healthy: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePlan:
+    """A backend. ``fault`` says why it must not be used; empty when it may."""
+
+    name: str
+    spec: ServiceSpec
+    instances: tuple[InstancePlan, ...] = ()
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RoutePlan:
+    """A route as the journey reads it; compared and hashed by identity.
+
+    ``methods`` are those listed (empty: any), ``allow`` those accepted, sorted. Empty
+    ``auth_methods`` make the route public. ``timeout`` is in seconds. With a ``fault`` the route
+    matches and answers 503 ``route_misconfigured``: none of its policies may be relied on.
+    ``index`` is its place in the document.
+    """
+
+    name: str
+    service: ServicePlan
+    pattern: Pattern
+    hosts: tuple[str, ...]
+    methods: frozenset[str]
+    allow: tuple[str, ...]
+    priority: int
+    auth_methods: frozenset[str]
+    limits: tuple[LimitSpec, ...]
+    timeout: float | None
+    max_body_bytes: int | None
+    preserve_host: bool
+    forward_authorization: bool
+    merge_slashes: bool
+    change: PathChange | None
+    fault: str
+    index: int
+    spec: RouteSpec
+
+    def upstream_path(self, path: CanonicalPath) -> str:
+        """The path to forward for a request of this route; raises ``BadPath``."""
+        seen = path.variant(merge_slashes=self.merge_slashes)
+        if self.change is None:
+            return seen.text
+        return changed_path(self.change, seen, merge_slashes=self.merge_slashes)

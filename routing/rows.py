@@ -1,0 +1,121 @@
+"""What configuration rows have in common: their table of fields, their QuerySet, their errors.
+
+:mod:`routing.shapes` does the converting; the tables stand here, next to each other. The model of
+a rate limit (``quotas``) is a configuration row too and uses what is here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+from django.db import models
+
+from audit.tracking import ModelT, TrackedQuerySet
+from routing.document import InstanceSpec, LimitSpec, RouteSpec, ServiceSpec
+from routing.errors import ConfigurationError
+from routing.shapes import Shape
+from routing.signals import configuration_changed
+
+
+def _same(*names: str) -> dict[str, str]:
+    return {name: name for name in names}
+
+
+def _block(block: str, *names: str, prefix: str | None = None) -> dict[str, str]:
+    return {f"{prefix or block}_{name}": f"{block}.{name}" for name in names}
+
+
+INSTANCE = Shape(InstanceSpec, _same("url", "weight", "healthy"))
+
+SERVICE = Shape(
+    ServiceSpec,
+    {
+        "balancer": "balancer",
+        "connect_timeout": "timeout.connect",
+        "read_timeout": "timeout.read",
+        "total_timeout": "timeout.total",
+        **_block("retry", "attempts", "backoff", "max_backoff", "on", "methods", "budget"),
+        **_block(
+            "breaker",
+            "failure_threshold",
+            "failure_ratio",
+            "min_requests",
+            "window",
+            "recovery",
+            "half_open_requests",
+        ),
+        **_block("health_check", "path", "interval", "timeout", "unhealthy_after", "healthy_after"),
+    },
+    blocks={"breaker": "breaker_enabled", "health_check": "health_check_enabled"},
+    key="name",
+)
+
+ROUTE = Shape(
+    RouteSpec,
+    {
+        **_same("name", "path", "hosts", "methods", "strip_prefix", "rewrite", "auth_required"),
+        "auth_methods": "auth.methods",
+        **_same("timeout", "priority", "enabled", "max_body_bytes"),
+        **_same("merge_slashes", "preserve_host", "forward_authorization"),
+    },
+    blocks={"auth": "auth_methods"},
+)
+
+LIMIT = Shape(LimitSpec, _same("limit", "per", "burst", "by", "mode", "on_store_failure"))
+
+
+class ConfigurationQuerySet(TrackedQuerySet[ModelT]):
+    """Sends ``configuration_changed`` once for each call that writes rows without ``save()``."""
+
+    def update(self, **kwargs: Any) -> int:
+        changed = super().update(**kwargs)
+        if changed:
+            self._announce()
+        return changed
+
+    update.alters_data = True  # type: ignore[attr-defined]  # Django's mark for templates
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        deleted, by_model = super().delete()
+        if deleted:
+            self._announce()
+        return deleted, by_model
+
+    delete.alters_data = True  # type: ignore[attr-defined]  # Django's mark for templates
+    delete.queryset_only = True  # type: ignore[attr-defined]  # keeps it off the manager
+
+    def bulk_create(self, objs: Iterable[ModelT], *args: Any, **kwargs: Any) -> list[ModelT]:
+        created = super().bulk_create(objs, *args, **kwargs)
+        if created:
+            self._announce()
+        return created
+
+    def _announce(self) -> None:
+        configuration_changed.send(sender=self.model, using=self.db)
+
+
+def raise_by_field(shape: Shape[Any], check: Callable[[], object]) -> None:
+    """Run *check* and turn its faults into a ValidationError by field of the row.
+
+    The place of the row in a list of the document (``instances[0].url``) is left out.
+    """
+    try:
+        check()
+    except ConfigurationError as error:
+        reasons: dict[str, list[str]] = {}
+        for fault in error.faults:
+            field = shape.field_of(fault.field) or NON_FIELD_ERRORS
+            reasons.setdefault(field, []).append(fault.reason)
+        raise ValidationError(reasons) from error
+
+
+def choices_of(values: Iterable[str]) -> list[tuple[str, str]]:
+    """Choices of a field from the document's own list of values."""
+    return [(value, value.replace("_", " ")) for value in values]
+
+
+def one_of(field: str, values: Iterable[str], name: str) -> models.CheckConstraint:
+    """The same list as a constraint of the database."""
+    return models.CheckConstraint(condition=models.Q(**{f"{field}__in": list(values)}), name=name)

@@ -1,0 +1,120 @@
+"""A worker's view of revisions: load the current one, notice the next, fall back to the disk.
+
+The document is decoded and compiled in a thread; the loop only swaps the finished table. What was
+served last is kept on disk (:mod:`routing.lastgood`), so a node starts while the database is
+down. Leans on ``runtime.notify`` for noticing and on :mod:`routing.revision` for what is current.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from django.db import Error
+
+from routing import lastgood, publishing
+from routing.decoding import decode_document
+from routing.errors import ConfigurationError
+from routing.lastgood import Published
+from routing.models import Revision, RevisionHead
+from routing.reading import database
+from routing.revision import TOPIC
+from routing.table import Table, build_table
+from runtime.database import DatabaseThread
+from runtime.notify import Watcher
+
+logger = logging.getLogger(__name__)
+
+Swap = Callable[[int, str, Table], None]
+
+
+class Version(NamedTuple):
+    """What the head row names; number 0 before the first publish."""
+
+    number: int
+    sha256: str
+
+
+class DamagedRevisionError(Exception):
+    """A stored document is not the one that was hashed."""
+
+
+def read_version() -> Version:
+    """The current version, in one small query. Publishes first what this process still owes."""
+    publishing.heal()
+    head = RevisionHead.objects.using(database()).values_list("number", "sha256").first()
+    return Version(*head) if head else Version(0, "")
+
+
+def load_current() -> Published | None:
+    """The current revision; ``None`` before the first publish. Raises DamagedRevisionError."""
+    using = database()
+    version = read_version()
+    stored = Revision.objects.using(using).filter(number=version.number).first()
+    if stored is None:
+        return None
+    published = Published(stored.number, stored.sha256, stored.document.encode())
+    if not published.intact:
+        raise DamagedRevisionError(f"revision {stored.number} does not match its checksum")
+    return published
+
+
+def build(document: bytes) -> Table:
+    """Decode and compile; what does not is closed alone. Raises ConfigurationError."""
+    decoded = decode_document(document)
+    for fault in decoded.faults:
+        logger.error("closed: %s", fault)
+    return build_table(decoded.document)
+
+
+class RevisionWatcher:
+    """Keeps a worker on the current revision.
+
+    ``swap(number, sha256, table)`` is called on the loop, once for each revision taken over.
+    """
+
+    def __init__(self, database: DatabaseThread, directory: Path, swap: Swap) -> None:
+        self._database = database
+        self._directory = directory
+        self._swap = swap
+        self._version: Version | None = None
+
+    async def start(self, watcher: Watcher) -> None:
+        """Serve the current revision, or the last good one, and watch for the next."""
+        try:
+            await self._take_current()
+        except (Error, DamagedRevisionError, ConfigurationError):
+            logger.exception("the current revision cannot be served; looking for the last good one")
+            await self._take_last_good()
+        watcher.watch(TOPIC, read_version, self._changed, seen=self._version)
+
+    async def _changed(self, _: Version) -> None:
+        await self._take_current()
+
+    async def _take_last_good(self) -> None:
+        published = await asyncio.to_thread(lastgood.load, self._directory)
+        try:
+            if published is not None:
+                await self._take(published)
+        except ConfigurationError:
+            logger.exception("the last good document cannot be served either")
+
+    async def _take_current(self) -> None:
+        published = await self._database.run(load_current)
+        if published is not None:
+            await self._take(published)
+
+    async def _take(self, published: Published) -> None:
+        version = Version(published.number, published.sha256)
+        if version == self._version:
+            return
+        table = await asyncio.to_thread(build, published.document)
+        self._swap(version.number, version.sha256, table)
+        self._version = version
+        try:
+            await asyncio.to_thread(lastgood.save, self._directory, published)
+        except OSError:
+            logger.exception("the last good document could not be written")

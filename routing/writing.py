@@ -1,0 +1,85 @@
+"""A document laid onto the rows: only what a diff names is written.
+
+Instances are matched by URL, routes and services by name, limits by their place. Everything that
+is written is ``full_clean()``ed first. Leans on the models; runs in its caller's transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+from django.db import models
+
+from routing import rows, sections
+from routing.difference import Action, Diff
+from routing.document import Document, RouteSpec, ServiceSpec
+from routing.errors import ConfigurationError, Fault
+from routing.models import Route, Service, ServiceInstance
+from routing.reading import Compiled
+
+_WRITTEN = (Action.ADDED, Action.CHANGED)
+
+
+def write(stored: Compiled, wanted: Document, diff: Diff, using: str) -> None:
+    """Carry out *diff*, which leads from *stored* to *wanted*.
+
+    Raises ConfigurationError for the first row that cannot be stored; the caller rolls back.
+    """
+    services = dict(stored.services)
+    for name in diff.names("service", *_WRITTEN):
+        row = services.setdefault(name, Service(name=name))
+        with _faults_of(f"services.{name}", rows.SERVICE.paths):
+            _write_service(row, wanted.services[name], using)
+    routes = {route.name: route for route in wanted.routes}
+    for name in diff.names("route", *_WRITTEN):
+        spec = routes[name]
+        with _faults_of(f"routes.{name}", rows.ROUTE.paths):
+            _write_route(stored.routes.get(name) or Route(), spec, services[spec.service], using)
+    for name in diff.names("route", Action.REMOVED):
+        stored.routes[name].delete(using=using)
+    for name in diff.names("service", Action.REMOVED):
+        stored.services[name].delete(using=using)
+
+
+def _write_service(row: Service, spec: ServiceSpec, using: str) -> None:
+    if row.fill(spec) or row.pk is None:
+        _save(row, using)
+    kept = {one.url: one for one in ServiceInstance.objects.using(using).filter(service=row)}
+    wanted = {one.url: one for one in spec.instances}
+    for url in kept.keys() - wanted.keys():
+        kept.pop(url).delete(using=using)
+    for url, one in wanted.items():
+        instance = kept.get(url) or ServiceInstance(service=row)
+        if instance.fill(one) or instance.pk is None:
+            _save(instance, using)
+
+
+def _write_route(row: Route, spec: RouteSpec, service: Service, using: str) -> None:
+    if row.fill(spec, service) or row.pk is None:
+        _save(row, using)
+    for section in sections.registered():
+        section.write(row, getattr(spec, section.key))
+
+
+def _save(row: models.Model, using: str) -> None:
+    # Names are unique in the document and ranges were checked with it; asking the database for
+    # each row again would be three queries a row.
+    row.full_clean(validate_unique=False, validate_constraints=False)
+    row.save(using=using)
+
+
+@contextmanager
+def _faults_of(where: str, paths: Mapping[str, str]) -> Iterator[None]:
+    try:
+        yield
+    except ValidationError as error:
+        reasons = error.message_dict if hasattr(error, "error_dict") else {"": error.messages}
+        raise ConfigurationError(
+            [
+                Fault(where, "" if name == NON_FIELD_ERRORS else paths.get(name, name), reason)
+                for name, messages in reasons.items()
+                for reason in messages
+            ]
+        ) from error

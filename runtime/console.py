@@ -1,0 +1,112 @@
+"""What the admin pages of several apps share: lists as text, switches, pages to read only.
+
+Imported by ``admin.py`` modules alone, once the app registry is filled. Leans on Unfold.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from django import forms
+from django.contrib import admin, messages
+from django.db import models
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.decorators import display as unfold_display
+from unfold.widgets import UnfoldAdminTextareaWidget
+
+if TYPE_CHECKING:  # Unfold has no types; its classes are Django's, dressed
+    ModelAdmin = admin.ModelAdmin[Any]
+    TabularInline = admin.TabularInline[Any, Any]
+else:
+    from unfold.admin import ModelAdmin, TabularInline
+
+__all__ = [
+    "LISTS_AS_TEXT",
+    "ListField",
+    "ModelAdmin",
+    "ReadOnlyAdmin",
+    "SwitchedAdmin",
+    "TabularInline",
+    "as_json",
+    "labelled",
+]
+
+FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+
+
+class ListField(forms.Field):
+    """A list of texts, written with commas or one a line.
+
+    Takes the arguments a JSON field hands to its form field and needs none of them.
+    """
+
+    def __init__(self, *, encoder: object = None, decoder: object = None, **kwargs: Any) -> None:
+        kwargs["widget"] = UnfoldAdminTextareaWidget(attrs={"rows": 2})
+        super().__init__(**kwargs)
+
+    def to_python(self, value: Any) -> list[str]:
+        """The items without surrounding space; empty ones are dropped."""
+        if isinstance(value, list):
+            return value
+        items = (item.strip() for item in (value or "").replace("\n", ",").split(","))
+        return [item for item in items if item]
+
+    def prepare_value(self, value: Any) -> Any:
+        return ", ".join(str(item) for item in value) if isinstance(value, list) else value
+
+
+#: For ``formfield_overrides`` of an admin whose JSON fields are lists of texts.
+LISTS_AS_TEXT: dict[type[models.Field[Any, Any]], dict[str, Any]] = {
+    models.JSONField: {"form_class": ListField}
+}
+
+
+class SwitchedAdmin(ModelAdmin):
+    """Rows with an ``enabled`` field, switched many at once in one write."""
+
+    actions = ["enable", "disable"]
+
+    @admin.action(description="Enable selected", permissions=["change"])
+    def enable(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        self._switch(request, queryset, enabled=True)
+
+    @admin.action(description="Disable selected", permissions=["change"])
+    def disable(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        self._switch(request, queryset, enabled=False)
+
+    def _switch(self, request: HttpRequest, queryset: QuerySet[Any], *, enabled: bool) -> None:
+        changed = queryset.exclude(enabled=enabled).update(enabled=enabled)
+        word = "enabled" if enabled else "disabled"
+        self.message_user(request, f"{changed} {word}.", messages.SUCCESS)
+
+
+class ReadOnlyAdmin(ModelAdmin):
+    """Rows the gateway writes and people only read."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+def labelled(
+    colours: dict[str, str], *, description: str, ordering: str | None = None
+) -> Callable[[FunctionT], FunctionT]:
+    """A column of the list whose texts are shown as labels in Unfold's *colours*."""
+    decorator = unfold_display(description=description, ordering=ordering, label=colours)
+    return cast(Callable[[FunctionT], FunctionT], decorator)
+
+
+def as_json(value: Any) -> SafeString:
+    """*value* as indented JSON in a block that keeps its lines."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True, default=str)
+    return format_html('<pre class="overflow-x-auto text-xs">{}</pre>', text)

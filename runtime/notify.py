@@ -1,0 +1,207 @@
+"""Telling processes that something changed, and noticing it without being told.
+
+A *topic* is a name (``revision``) with a version that can be read from the database. Whoever
+changes it calls :func:`announce`; a :class:`Watcher` reads the versions of its topics every few
+seconds anyway and calls back when one is new, so a lost notification costs time, not truth.
+An announcement only wakes the watcher: at once within the process, over Redis where it is
+configured (publish and subscribe reach every node of a Redis Cluster through any one of them).
+Many announcements while it works are one wake-up. Leans on runtime.database and runtime.tasks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Awaitable, Callable, Hashable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import redis
+import redis.asyncio
+import redis.asyncio.retry
+from django.conf import settings
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from runtime.database import DatabaseThread
+from runtime.tasks import TaskOwner, repeat
+
+logger = logging.getLogger(__name__)
+
+VersionT = TypeVar("VersionT", bound=Hashable)
+
+_TIMEOUT = 0.5
+_SILENCE = 15.0
+_FIRST_PAUSE = 0.5
+_LONGEST_PAUSE = 10.0
+
+_awake: set[Watcher] = set()
+_lock = threading.Lock()
+
+
+def announce(topic: str) -> None:
+    """Wake every watcher of *topic*, here and, through Redis, on every node. Never raises.
+
+    Synchronous, for the control plane; takes a fraction of a second when Redis hangs.
+    """
+    with _lock:
+        here = tuple(_awake)
+    for watcher in here:
+        watcher.wake(topic)
+    targets = _targets()
+    for place, (url, password) in enumerate(targets, 1):
+        try:
+            with redis.Redis.from_url(url, password=password, **_options(Retry)) as client:
+                client.publish(_channel(topic), b"")
+        except (RedisError, OSError):
+            if place == len(targets):
+                logger.exception("could not announce %s over Redis; it is left to polling", topic)
+        else:
+            return
+
+
+def _targets() -> list[tuple[str, str | None]]:
+    """URLs and passwords of the servers to try, in order; none when Redis is not configured."""
+    gateway = settings.GATEWAY
+    if gateway.redis_cluster_enabled:
+        password = gateway.redis_cluster_password or None
+        return [(f"redis://{node}", password) for node in gateway.redis_cluster_nodes]
+    if gateway.redis_url:
+        return [(gateway.redis_url, None)]
+    if gateway.redis_host:
+        url = f"redis://{gateway.redis_host}:{gateway.redis_port}/{gateway.redis_db}"
+        return [(url, gateway.redis_password or None)]
+    return []
+
+
+def _channel(topic: str) -> str:
+    return f"{settings.GATEWAY.redis_prefix}notify:{topic}"
+
+
+def _options(retry: Callable[[NoBackoff, int], Any]) -> dict[str, Any]:
+    """Fail fast and once: polling is the second try."""
+    return {
+        "socket_timeout": _TIMEOUT,
+        "socket_connect_timeout": _TIMEOUT,
+        "retry": retry(NoBackoff(), 0),
+    }
+
+
+@dataclass(slots=True)
+class _Topic(Generic[VersionT]):
+    name: str
+    read: Callable[[], VersionT]
+    changed: Callable[[VersionT], Awaitable[None]]
+    seen: VersionT | None = None
+    healthy: bool = False
+
+
+class Watcher:
+    """Calls back on the loop when a topic's version is another one than last time.
+
+    ``failures`` counts reads and callbacks that failed; a failed one is tried again at the next
+    look. ``healthy`` is false until every topic was read, and while the last read of one failed.
+    """
+
+    def __init__(self, database: DatabaseThread, interval: float) -> None:
+        self.failures = 0
+        self._database = database
+        self._interval = interval
+        self._topics: dict[str, _Topic[Any]] = {}
+        self._wake = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def watch(
+        self,
+        topic: str,
+        read: Callable[[], VersionT],
+        changed: Callable[[VersionT], Awaitable[None]],
+        seen: VersionT | None = None,
+    ) -> None:
+        """Await ``changed(version)`` whenever ``read()`` returns another version than *seen*.
+
+        *read* runs in the database thread. To be called before :meth:`start`.
+        """
+        self._topics[topic] = _Topic(topic, read, changed, seen)
+
+    def start(self, owner: TaskOwner) -> None:
+        """Begin to watch, as tasks of *owner*."""
+        self._loop = asyncio.get_running_loop()
+        owner.start("watcher", self._poll)
+        if _targets():
+            owner.start("watcher subscription", self._subscribe)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the last read of every topic succeeded."""
+        return all(topic.healthy for topic in self._topics.values())
+
+    def wake(self, topic: str) -> None:
+        """Look soon, if *topic* is watched. May be called from any thread."""
+        if topic in self._topics and self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._wake.set)
+
+    async def check(self) -> None:
+        """Look at every topic once."""
+        for topic in self._topics.values():
+            await self._look(topic)
+
+    async def _look(self, topic: _Topic[Any]) -> None:
+        try:
+            version = await self._database.run(topic.read)
+        except Exception as error:
+            self.failures += 1
+            if topic.healthy or self.failures == 1:
+                logger.exception("cannot read the version of %s", topic.name)
+            else:
+                logger.debug("still cannot read the version of %s: %s", topic.name, error)
+            topic.healthy = False
+            return
+        topic.healthy = True
+        if version == topic.seen:
+            return
+        try:
+            await topic.changed(version)
+        except Exception:
+            self.failures += 1
+            logger.exception("%s changed, but the change was not taken over", topic.name)
+        else:
+            topic.seen = version
+
+    async def _poll(self) -> None:
+        with _lock:
+            _awake.add(self)
+        try:
+            await repeat(self._interval, self.check, wake=self._wake)
+        finally:
+            with _lock:
+                _awake.discard(self)
+
+    async def _subscribe(self) -> None:
+        pause = _FIRST_PAUSE
+        while True:
+            for url, password in _targets():
+                try:
+                    await self._listen(url, password)
+                except (RedisError, OSError) as error:
+                    self.failures += 1
+                    logger.warning("no notifications from Redis (%s); polling goes on", error)
+            await asyncio.sleep(pause)
+
+    async def _listen(self, url: str, password: str | None) -> None:
+        """Wake at every message, and once when subscribed: something may have been missed."""
+        client = redis.asyncio.Redis.from_url(
+            url, password=password, **_options(redis.asyncio.retry.Retry)
+        )
+        async with aclosing(client), aclosing(client.pubsub()) as pubsub:
+            await pubsub.subscribe(*(_channel(name) for name in self._topics))
+            while True:
+                # A connection that went silent is asked whether it lives, and fails if not.
+                message = await pubsub.get_message(timeout=_SILENCE)
+                if message is None:
+                    await pubsub.ping()
+                elif message["type"] in ("subscribe", "message"):
+                    self._wake.set()

@@ -1,0 +1,169 @@
+"""Clients of Redis with the right defaults, and announcements over its channels.
+
+redis-py's own defaults are wrong on a request path: a pool that raises when it is empty, ten
+retries of a command that may have run, timeouts of seconds. Here a command is sent once and given
+up after a fraction of a second; what that means is the caller's to say. Where Redis is stands in
+Django's settings, ``REDIS`` (see :class:`Place`). Leans on redis-py and ``django.conf``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from random import choice
+from typing import Any
+from urllib.parse import quote
+
+import redis
+from django.conf import settings
+from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
+from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.retry import Retry as SyncRetry
+
+Client = Redis | RedisCluster
+
+DEFAULT_TIMEOUT = 0.1
+_MOST_CONNECTIONS = 50
+_SILENCE = 30.0
+"""Seconds without a message after which a subscription asks whether Redis is still there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where Redis is: a URL, or the ``host:port`` nodes of a Redis Cluster. Times in seconds.
+
+    ``prefix`` begins every key and channel.
+    """
+
+    url: str = field(default="", repr=False)
+    cluster_nodes: tuple[str, ...] = ()
+    password: str = field(default="", repr=False)
+    """Of the cluster; a URL carries its own."""
+    timeout: float = DEFAULT_TIMEOUT
+    max_connections: int = _MOST_CONNECTIONS
+    prefix: str = "gateway:"
+
+
+def place() -> Place:
+    """Where the settings say Redis is: ``REDIS``, a mapping of the fields of :class:`Place`."""
+    return Place(**getattr(settings, "REDIS", None) or {})
+
+
+def configured() -> bool:
+    """Whether there is a Redis at all."""
+    here = place()
+    return bool(here.url or here.cluster_nodes)
+
+
+def connect(
+    url: str, *, timeout: float = DEFAULT_TIMEOUT, max_connections: int = _MOST_CONNECTIONS
+) -> Redis:
+    """A client of the Redis at *url*. Connects when first used; ``aclose()`` it.
+
+    A command is sent at most once. Waiting for a connection, connecting and waiting for the reply
+    may each take *timeout* seconds. Replies are bytes.
+    """
+    pool = BlockingConnectionPool.from_url(
+        url, timeout=timeout, max_connections=max_connections, **_options(timeout)
+    )
+    return Redis.from_pool(pool)
+
+
+def connect_cluster(
+    nodes: Sequence[str],
+    *,
+    password: str = "",
+    timeout: float = DEFAULT_TIMEOUT,
+    max_connections: int = _MOST_CONNECTIONS,
+) -> RedisCluster:
+    """A client of the Redis Cluster that *nodes* (``host:port``) belong to; ``initialize()`` it at
+    start, so that no request waits for the map of its slots.
+    """
+    return RedisCluster(
+        startup_nodes=[ClusterNode(*_host_and_port(node)) for node in nodes],
+        password=password or None,
+        max_connections=max_connections,
+        **_options(timeout),
+    )
+
+
+def client(here: Place | None = None) -> Client:
+    """A client of the configured Redis; see :func:`connect` and :func:`connect_cluster`."""
+    here = here or place()
+    if here.cluster_nodes:
+        return connect_cluster(
+            here.cluster_nodes,
+            password=here.password,
+            timeout=here.timeout,
+            max_connections=here.max_connections,
+        )
+    return connect(here.url, timeout=here.timeout, max_connections=here.max_connections)
+
+
+def channel(topic: str) -> str:
+    """The channel that *topic* is announced on."""
+    return f"{place().prefix}{topic}"
+
+
+def publish(name: str, message: bytes) -> None:
+    """Publish on the channel *name*; does nothing without a Redis. Raises ``RedisError``, OSError.
+
+    Synchronous, for the control plane.
+    """
+    if configured():
+        _publisher(_any_url(place()), place().timeout).publish(name, message)
+
+
+async def messages(names: Sequence[str]) -> AsyncIterator[bytes]:
+    """The messages on the channels *names*, from now on. Raises ``RedisError``, OSError.
+
+    A subscription that Redis is silent on is pinged, so a dead connection does not stay unnoticed.
+    """
+    here = place()
+    options = _options(here.timeout) | {"socket_timeout": None}
+    subscriber = Redis.from_url(_any_url(here), **options)
+    async with subscriber, subscriber.pubsub() as pubsub:
+        await pubsub.subscribe(*names)
+        asked = False
+        while True:
+            message = await pubsub.get_message(timeout=_SILENCE)
+            if message is None:
+                if asked:
+                    raise RedisConnectionError("Redis does not answer on the subscription")
+                await pubsub.ping()
+            elif message["type"] == "message":
+                yield message["data"]
+            asked = message is None
+
+
+def _options(timeout: float) -> dict[str, Any]:
+    # RESP2: nothing here needs pushed messages, and older servers and proxies speak it.
+    return {
+        "retry": Retry(NoBackoff(), 0),
+        "socket_timeout": timeout,
+        "socket_connect_timeout": timeout,
+        "socket_keepalive": True,
+        "protocol": 2,
+    }
+
+
+@lru_cache(maxsize=4)
+def _publisher(url: str, timeout: float) -> redis.Redis:
+    return redis.Redis.from_url(url, **_options(timeout) | {"retry": SyncRetry(NoBackoff(), 0)})
+
+
+def _any_url(here: Place) -> str:
+    """The URL, or that of any node: a cluster carries plain channels to every node."""
+    if not here.cluster_nodes:
+        return here.url
+    password = f":{quote(here.password, safe='')}@" if here.password else ""
+    return f"redis://{password}{choice(here.cluster_nodes)}"
+
+
+def _host_and_port(node: str) -> tuple[str, int]:
+    host, _, port = node.rpartition(":")
+    return host.strip("[]"), int(port)

@@ -1,0 +1,72 @@
+"""Background work with an owner.
+
+Every task is started through a :class:`TaskOwner`, which restarts it when it fails, counts the
+failures, and awaits it on stop. Nothing in the product calls ``asyncio.create_task`` and forgets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+_FIRST_PAUSE = 0.5
+_LONGEST_PAUSE = 30.0
+
+
+class TaskOwner:
+    """Owns a node's long-lived tasks; :meth:`stop` ends and awaits every one of them."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self.failures: dict[str, int] = {}
+
+    def start(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run *work* until :meth:`stop`; when it raises, log, count and start it again."""
+        if name in self._tasks:
+            raise ValueError(f"a task named {name!r} is already running")
+        self.failures[name] = 0
+        self._tasks[name] = asyncio.create_task(self._keep_running(name, work), name=name)
+
+    async def _keep_running(
+        self, name: str, work: Callable[[], Coroutine[Any, Any, None]]
+    ) -> None:
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                await work()
+            except Exception:
+                self.failures[name] += 1
+                logger.exception("background task %s failed; again in %.1f s", name, pause)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+            else:
+                return
+
+    async def stop(self) -> None:
+        """Cancel every task and wait until each has ended (its ``finally`` blocks included)."""
+        tasks = list(self._tasks.values())
+        self._tasks.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def repeat(
+    interval: float, work: Callable[[], Awaitable[None]], *, wake: asyncio.Event | None = None
+) -> None:
+    """Await *work* every *interval* seconds, sooner when *wake* is set."""
+    while True:
+        await work()
+        if wake is None:
+            await asyncio.sleep(interval)
+            continue
+        try:
+            async with asyncio.timeout(interval):
+                await wake.wait()
+        except TimeoutError:
+            pass
+        wake.clear()

@@ -1,0 +1,62 @@
+"""People of different rights at the admin's door, and one row of everything behind it."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.utils import timezone
+
+from audit.models import AuditEntry
+from keys.models import ArchivedApiKey
+from proxying.models import BreakerState
+from quotas.models import RateLimit, RateLimitRecord
+from routing.models import Revision, RevisionHead
+from tests.models import world
+
+
+@pytest.fixture
+def everything(db: None) -> None:
+    """A row of every model the admin shows."""
+    now = timezone.now()
+    backend = world.service("billing", "http://10.0.0.1")
+    row = world.route("invoices", service=backend)
+    RateLimit.objects.create(route=row, limit=10)
+    world.api_key("acme", name="old").delete()
+    world.api_key("acme", name="ci")
+    window = {"identifier": "acme", "window_type": "minute", "route": "invoices", "node": "n"}
+    RateLimitRecord.objects.create(**window, window_start=now, first_at=now, last_at=now)
+    BreakerState.objects.create(
+        service="billing", instance="http://10.0.0.1", node="n", changed_at=now, reported_at=now
+    )
+    Revision.objects.create(number=1, sha256="1" * 64, document='{"format": 1}')
+    Revision.objects.create(number=2, sha256="2" * 64, document='{"format": 1}')
+    RevisionHead.objects.create(number=2, sha256="2" * 64)
+    assert AuditEntry.objects.exists()
+    assert ArchivedApiKey.objects.exists()
+
+
+@pytest.fixture
+def alice(db: None) -> User:
+    """Staff without any permission."""
+    return User.objects.create_user("alice", is_staff=True)
+
+
+@pytest.fixture
+def alice_client(alice: User) -> Client:
+    client = Client()
+    client.force_login(alice)
+    return client
+
+
+@pytest.fixture
+def stranger_client(db: None) -> Client:
+    """Signed in, but not staff."""
+    client = Client()
+    client.force_login(User.objects.create_user("stranger"))
+    return client
+
+
+def grant(user: User, *codenames: str) -> None:
+    """Give *user* permissions by their codename."""
+    user.user_permissions.add(*Permission.objects.filter(codename__in=codenames))

@@ -1,0 +1,235 @@
+"""A breaker opens, probes and closes as its spec says, whatever comes late or twice."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxying.breaker import Breaker, Outcome, Permit, State
+from proxying.breakers import Breakers, Transition
+from routing.document import BreakerSpec
+
+SPEC = BreakerSpec(
+    failure_threshold=5,
+    failure_ratio=0.5,
+    min_requests=20,
+    window=10,
+    recovery=30,
+    half_open_requests=2,
+)
+SUCCESS, FAILURE, IGNORED = Outcome.SUCCESS, Outcome.FAILURE, Outcome.IGNORED
+
+
+def begin(breaker: Breaker, now: float) -> Permit:
+    permit = breaker.acquire(now)
+    assert permit is not None
+    return permit
+
+
+def run(breaker: Breaker, outcomes: list[Outcome], now: float = 0.0, step: float = 0.0) -> None:
+    for number, outcome in enumerate(outcomes):
+        at = now + number * step
+        breaker.release(begin(breaker, at), outcome, at)
+
+
+def states(breaker: Breaker, *runs: list[Outcome]) -> list[State]:
+    """The state after each of *runs*."""
+    seen = []
+    for outcomes in runs:
+        run(breaker, outcomes)
+        seen.append(breaker.state)
+    return seen
+
+
+def opened(now: float = 0.0, spec: BreakerSpec = SPEC) -> Breaker:
+    breaker = Breaker(spec)
+    run(breaker, [FAILURE] * spec.failure_threshold, now)
+    return breaker
+
+
+def half_open(now: float = 30.0) -> tuple[Breaker, Permit]:
+    breaker = opened(now - SPEC.recovery)
+    return breaker, begin(breaker, now)
+
+
+def test_failures_in_a_row_open_it() -> None:
+    breaker = Breaker(SPEC)
+    assert states(breaker, [FAILURE] * 4, [FAILURE]) == [State.CLOSED, State.OPEN]
+    assert breaker.acquire(1.0) is None
+
+
+def test_a_success_ends_the_row() -> None:
+    breaker = Breaker(SPEC)
+    run(breaker, [FAILURE] * 4 + [SUCCESS] + [FAILURE] * 4)
+    assert breaker.state is State.CLOSED
+
+
+def test_what_is_ignored_neither_ends_nor_lengthens_the_row() -> None:
+    runs = [FAILURE] * 4 + [IGNORED] * 50, [FAILURE]
+    assert states(Breaker(SPEC), *runs) == [State.CLOSED, State.OPEN]
+
+
+def test_a_ratio_of_failures_opens_it_once_there_are_enough_requests() -> None:
+    runs = [SUCCESS, FAILURE] * 9 + [SUCCESS], [FAILURE]
+    assert states(Breaker(SPEC), *runs) == [State.CLOSED, State.OPEN]
+
+
+def test_failures_older_than_the_window_do_not_count() -> None:
+    breaker = Breaker(SPEC)
+    run(breaker, [SUCCESS, FAILURE] * 9)
+    run(breaker, [SUCCESS, FAILURE], now=SPEC.window + 0.1)
+    assert breaker.state is State.CLOSED
+
+
+def test_the_window_slides() -> None:
+    breaker = Breaker(SPEC)
+    run(breaker, [SUCCESS] * 30, now=0.0)
+    run(breaker, [FAILURE, FAILURE, SUCCESS] * 6, now=5.0)
+    assert breaker.allows(5.0)
+    run(breaker, [FAILURE, SUCCESS, FAILURE], now=11.0)
+    assert breaker.state is State.OPEN
+
+
+def test_an_open_breaker_says_when_to_come_back() -> None:
+    breaker = opened(100.0)
+    assert [breaker.retry_after(now) for now in (100.0, 110.0, 130.0)] == [30.0, 20.0, 0.0]
+    assert [breaker.allows(now) for now in (100.0, 129.9, 130.0)] == [False, False, True]
+
+
+def test_asking_whether_it_allows_changes_nothing() -> None:
+    breaker = opened()
+    assert all(breaker.allows(30.0) for _ in range(100))
+    assert breaker.state is State.OPEN
+
+
+def test_half_open_admits_exactly_its_probes() -> None:
+    breaker = opened()
+    permits = [breaker.acquire(30.0) for _ in range(200)]
+    assert sum(permit is not None for permit in permits) == 2
+    assert not breaker.allows(30.0)
+
+
+def test_probes_that_succeed_close_it() -> None:
+    breaker, first = half_open()
+    second = begin(breaker, 30.0)
+    breaker.release(first, SUCCESS, 31.0)
+    assert (breaker.state, breaker.allows(31.0)) == (State.HALF_OPEN, False)
+    breaker.release(second, SUCCESS, 31.0)
+    assert breaker.state is State.CLOSED
+
+
+def test_a_closed_breaker_has_forgotten_what_opened_it() -> None:
+    breaker, probe = half_open()
+    breaker.release(probe, SUCCESS, 31.0)
+    run(breaker, [SUCCESS] + [FAILURE] * 4, now=31.0)
+    assert breaker.state is State.CLOSED
+
+
+def test_a_probe_that_fails_opens_it_again_for_the_whole_time() -> None:
+    breaker, probe = half_open()
+    breaker.release(probe, FAILURE, 35.0)
+    assert (breaker.state, breaker.retry_after(35.0)) == (State.OPEN, 30.0)
+
+
+def test_a_cancelled_probe_gives_its_permit_back() -> None:
+    breaker, first = half_open()
+    begin(breaker, 30.0)
+    breaker.release(first, IGNORED, 31.0)
+    assert (breaker.state, breaker.allows(31.0)) == (State.HALF_OPEN, True)
+
+
+@pytest.mark.parametrize("late", [SUCCESS, FAILURE])
+def test_results_from_before_the_change_move_nothing(late: Outcome) -> None:
+    breaker = Breaker(SPEC)
+    early = [begin(breaker, 0.0) for _ in range(10)]
+    run(breaker, [FAILURE] * 5)
+    begin(breaker, 30.0)
+    for permit in early:
+        breaker.release(permit, late, 31.0)
+    assert (breaker.state, breaker.allows(31.0)) == (State.HALF_OPEN, True)
+
+
+def test_a_probe_of_an_earlier_trial_moves_nothing() -> None:
+    breaker, old = half_open()
+    breaker.release(begin(breaker, 30.0), FAILURE, 30.0)
+    run(breaker, [SUCCESS], now=60.0)
+    breaker.release(old, SUCCESS, 61.0)
+    assert breaker.state is State.HALF_OPEN
+
+
+def test_a_permit_given_back_twice_counts_once() -> None:
+    breaker, probe = half_open()
+    breaker.release(probe, SUCCESS, 31.0)
+    breaker.release(probe, SUCCESS, 31.0)
+    assert breaker.state is State.HALF_OPEN
+
+
+@given(st.lists(st.tuples(st.sampled_from([*Outcome, None]), st.floats(0, 20)), max_size=60))
+def test_probes_never_exceed_their_number(steps: list[tuple[Outcome | None, float]]) -> None:
+    breaker, now, held = Breaker(SPEC), 0.0, list[Permit]()
+    for outcome, pause in steps:
+        now += pause
+        if outcome is None or not held:
+            allowed = breaker.allows(now)
+            permit = breaker.acquire(now)
+            assert (permit is not None) is allowed
+            held += [permit] if permit else []
+        else:
+            breaker.release(held.pop(0), outcome, now)
+        if breaker.state is State.HALF_OPEN:
+            assert sum(p.generation == held[-1].generation for p in held) <= 2 if held else True
+
+
+def test_every_change_of_state_is_told() -> None:
+    told: list[tuple[State, State]] = []
+    breaker = Breaker(SPEC, lambda before, after: told.append((before, after)))
+    run(breaker, [FAILURE] * 5)
+    run(breaker, [SUCCESS] * 2, now=30.0)
+    assert told == [
+        (State.CLOSED, State.OPEN),
+        (State.OPEN, State.HALF_OPEN),
+        (State.HALF_OPEN, State.CLOSED),
+    ]
+
+
+A, B = ("billing", "http://10.0.0.1"), ("billing", "http://10.0.0.2")
+
+
+def test_a_breaker_outlives_a_new_snapshot_with_the_same_spec() -> None:
+    breakers = Breakers()
+    breakers.update({A: SPEC})
+    before = breakers.get(*A)
+    breakers.update({A: msgspec.structs.replace(SPEC), B: SPEC})
+    assert breakers.get(*A) is before is not breakers.get(*B)
+
+
+def test_a_changed_spec_makes_a_new_breaker_and_a_removed_instance_none() -> None:
+    breakers = Breakers()
+    breakers.update({A: SPEC, B: SPEC})
+    before = breakers.get(*A)
+    breakers.update({A: BreakerSpec(recovery=1)})
+    assert breakers.get(*A) is not before
+    assert (breakers.get(*B), len(breakers)) == (None, 1)
+
+
+def test_observers_are_told_which_instance_changed() -> None:
+    told: list[Transition] = []
+    breakers = Breakers([told.append])
+    breakers.update({A: SPEC, B: SPEC})
+    breaker = breakers.get(*B)
+    assert breaker is not None
+    run(breaker, [FAILURE] * 5)
+    assert told == [Transition(*B, State.CLOSED, State.OPEN)]
+
+
+def test_a_forgotten_breaker_is_not_shown_open_for_ever() -> None:
+    told: list[Transition] = []
+    breakers = Breakers([told.append])
+    breakers.update({A: SPEC})
+    breaker = breakers.get(*A)
+    assert breaker is not None
+    run(breaker, [FAILURE] * 5)
+    breakers.update({})
+    assert told[-1] == Transition(*A, State.OPEN, State.CLOSED)

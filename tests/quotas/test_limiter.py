@@ -1,0 +1,132 @@
+"""What a request gets from the limiter, and what a failing store means for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from dataclasses import replace
+
+import pytest
+
+from quotas.bucket import SECOND, Decision, Rule
+from quotas.errors import LimiterUnavailable, StoreUnavailable
+from quotas.limiter import Limiter, StoreGuard
+from quotas.stores.memory import MemoryStore
+
+OPEN = Rule("open:", 2, 60 * SECOND, 2)
+CLOSED = replace(OPEN, key_prefix="closed:", on_store_failure="closed")
+CLOSED_SHADOW = replace(CLOSED, mode="shadow")
+
+
+class FailingStore:
+    """Refuses to answer until it is mended; counts how often it was asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.mended = False
+        self._buckets = MemoryStore(clock=lambda: 0)
+
+    def spend(self, rules: Sequence[Rule], keys: Sequence[str], cost: int) -> Decision:
+        self.asked += 1
+        if not self.mended:
+            raise StoreUnavailable("down")
+        return self._buckets.spend(rules, keys, cost)
+
+
+class SilentStore:
+    """Takes a check and never answers it."""
+
+    def spend(self, rules: Sequence[Rule], keys: Sequence[str], cost: int) -> Awaitable[Decision]:
+        return asyncio.get_running_loop().create_future()
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_a_decision_says_whether_the_request_passes() -> None:
+    limiter = Limiter(MemoryStore(clock=lambda: 0))
+    decisions = [await limiter.check([OPEN], ["a"]) for _ in range(3)]
+    assert [decision and decision.allowed for decision in decisions] == [True, True, False]
+
+
+def test_the_memory_store_is_asked_without_giving_up_the_loop() -> None:
+    check = Limiter(MemoryStore()).check_rate_limit([OPEN], ["a"])
+    with pytest.raises(StopIteration):
+        check.send(None)
+
+
+async def test_a_route_without_limits_is_not_checked() -> None:
+    store = FailingStore()
+    assert await Limiter(store).check([], []) is None
+    assert store.asked == 0
+
+
+async def test_an_open_limit_passes_when_the_store_fails() -> None:
+    limiter = Limiter(FailingStore())
+    assert await limiter.check([OPEN], ["a"]) is None
+    assert limiter.unchecked == 1
+
+
+async def test_a_closed_limit_refuses_when_the_store_fails() -> None:
+    limiter = Limiter(FailingStore())
+    with pytest.raises(LimiterUnavailable):
+        await limiter.check([OPEN, CLOSED], ["a", "b"])
+    assert (limiter.unchecked, limiter.refused_unchecked) == (0, 1)
+
+
+async def test_a_shadow_limit_refuses_nobody_even_when_it_is_closed() -> None:
+    assert await Limiter(FailingStore()).check([CLOSED_SHADOW], ["a"]) is None
+
+
+async def test_a_silent_store_costs_the_budget_and_no_more() -> None:
+    limiter = Limiter(SilentStore(), timeout=0.01)
+    async with asyncio.timeout(5):
+        assert await limiter.check([OPEN], ["a"]) is None
+
+
+async def test_a_failing_store_is_left_alone_after_a_few_failures() -> None:
+    store, clock = FailingStore(), Clock()
+    limiter = Limiter(store, guard=StoreGuard(failures=3, pause=1.0), clock=clock)
+    for _ in range(50):
+        await limiter.check([OPEN], ["a"])
+    assert (store.asked, limiter.unchecked, limiter.degraded) == (3, 50, True)
+
+
+async def test_a_store_left_alone_is_asked_by_one_check_in_a_while() -> None:
+    store, clock = FailingStore(), Clock()
+    limiter = Limiter(store, guard=StoreGuard(failures=1, pause=1.0), clock=clock)
+    for clock.now in (0.0, 0.5, 1.0, 1.5, 1.9, 2.0):
+        await limiter.check([OPEN], ["a"])
+    assert store.asked == 3
+
+
+async def test_a_closed_limit_refuses_while_the_store_is_left_alone() -> None:
+    limiter = Limiter(FailingStore(), guard=StoreGuard(failures=1), clock=Clock())
+    await limiter.check([OPEN], ["a"])
+    with pytest.raises(LimiterUnavailable):
+        await limiter.check([CLOSED], ["a"])
+
+
+async def test_a_store_that_answers_again_is_used_again() -> None:
+    store, clock = FailingStore(), Clock()
+    limiter = Limiter(store, guard=StoreGuard(failures=1, pause=1.0), clock=clock)
+    await limiter.check([OPEN], ["a"])
+    store.mended, clock.now = True, 1.0
+    assert await limiter.check([OPEN], ["a"]) is not None
+    assert await limiter.check([OPEN], ["a"]) is not None
+    assert not limiter.degraded
+
+
+async def test_a_cancelled_check_is_no_failure_of_the_store() -> None:
+    limiter = Limiter(SilentStore(), timeout=60, guard=StoreGuard(failures=1))
+    check = asyncio.ensure_future(limiter.check([OPEN], ["a"]))
+    await asyncio.sleep(0)
+    check.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await check
+    assert not limiter.degraded
