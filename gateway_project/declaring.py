@@ -122,8 +122,8 @@ def _in_range(value: float, declaration: Declaration) -> float:
 def _bounds(declaration: Declaration) -> str:
     low, high = declaration.minimum, declaration.maximum
     if low is not None and high is not None:
-        return f" from {low:g} to {high:.15g}"
-    return f" of at least {low:g}" if low is not None else ""
+        return f" from {low} to {high}"
+    return f" of at least {low}" if low is not None else ""
 
 
 def _checked(text: str, declaration: Declaration) -> str:

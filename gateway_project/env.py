@@ -15,7 +15,8 @@ from typing import Any, Final
 
 from gateway_project import env_files
 from gateway_project.declaring import Declaration, SettingsError, allowed, parse
-from gateway_project.variables import DEVELOPMENT_SECRET, Variables
+from gateway_project.node_variables import DEVELOPMENT_SECRET
+from gateway_project.variables import Variables
 
 __all__ = [
     "Settings",

@@ -13,7 +13,7 @@ import fcntl
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 from gateway_project import env_files
 from gateway_project.declaring import SettingsError
@@ -78,19 +78,16 @@ def _create_missing_file(deployment_mode: str) -> None:
         env_files.create(environment, deployment_mode)
 
 
-_claims: list[IO[str]] = []
-"""Lock files, held open until the process ends."""
-
-
 def _claim(var_directory: Path) -> None:
     """Take the directory for this gateway and empty its shared metrics.
 
-    Two gateways in one directory would delete each other's metrics and sockets.
+    Two gateways in one directory would delete each other's metrics and sockets. The descriptor of
+    the lock stays open until the process ends, and no worker inherits it.
     """
     metrics = var_directory / "metrics"
     try:
         metrics.mkdir(mode=0o750, parents=True, exist_ok=True)
-        lock = (var_directory / "serve.lock").open("w")
+        lock = os.open(var_directory / "serve.lock", os.O_RDWR | os.O_CREAT, 0o640)
     except OSError as error:
         raise SettingsError(
             f"VAR_DIRECTORY={var_directory}: a directory that can be written ({error.strerror})"
@@ -98,11 +95,10 @@ def _claim(var_directory: Path) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        lock.close()
+        os.close(lock)
         raise SettingsError(
             f"VAR_DIRECTORY={var_directory}: a directory no other running gateway uses"
         ) from None
-    _claims.append(lock)
     for file in metrics.glob("*.db"):
         file.unlink()
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)

@@ -68,7 +68,7 @@ def text_line(fields: Mapping[str, Any]) -> bytes:
     head = [_word(clean.pop(name, "")) for name in ("time", "level", "type")]
     message = _ENCODER.encode(clean.pop("message", ""))[1:-1].replace(b'\\"', b'"')
     rest = [_word(name) + b"=" + _word(value) for name, value in clean.items()]
-    return _escaped(b" ".join([*head, message, *rest]).rstrip())
+    return _escaped(b" ".join(word for word in [*head, message, *rest] if word))
 
 
 def redact_text(text: str) -> str:

@@ -23,7 +23,7 @@ from typing import Any, Final
 from gateway_project.env import Settings
 from gateway_project.log_lines import json_line, redact_text, text_line
 from gateway_project.log_sinks import RotatedFile, Sink, StandardError
-from gateway_project.variables import LOG_TYPES
+from gateway_project.node_variables import LOG_TYPES
 
 _TYPE_OF_LOGGER: Final = {f"gateway.{name}": name for name in LOG_TYPES if name != "application"}
 _OWN_ATTRIBUTES: Final = frozenset(vars(logging.makeLogRecord({}))) | {
@@ -49,6 +49,7 @@ class Listener:
         self._queue: deque[Event] = deque()
         self._something = threading.Event()
         self._stopping = threading.Event()
+        self._awaited: deque[threading.Event] = deque()
         self._thread = threading.Thread(target=self._run, name="log-listener", daemon=True)
         self.dropped = 0
         """Lines lost so far: the queue was full or the sink refused them."""
@@ -66,6 +67,13 @@ class Listener:
         if not self._something.is_set():
             self._something.set()
 
+    def flush(self) -> None:
+        """Wait until everything queued so far is written, a few seconds at most."""
+        written = threading.Event()
+        self._awaited.append(written)
+        self._something.set()
+        written.wait(_STOP_SECONDS)
+
     def stop(self) -> None:
         """Write what is queued, then end the thread and close the sinks."""
         self._stopping.set()
@@ -81,6 +89,7 @@ class Listener:
             # A batch takes one lock and one write; the wait is what makes it a batch.
             self._stopping.wait(_GATHER_SECONDS)
             self._something.clear()
+            awaited = [self._awaited.popleft() for _ in range(len(self._awaited))]
             self._write_batch()
             if self.dropped != reported:
                 self.put(
@@ -89,6 +98,8 @@ class Listener:
                 )
                 self._write_batch()
                 reported = self.dropped
+            for written in awaited:
+                written.set()
 
     def _write_batch(self) -> None:
         lines: dict[Sink, list[bytes]] = {}
@@ -193,6 +204,12 @@ def request_log(fields: Mapping[str, Any]) -> None:
         _listener.put("request", fields)
 
 
+def flush() -> None:
+    """Wait until everything logged so far is written."""
+    if _listener is not None:
+        _listener.flush()
+
+
 def dropped() -> int:
     """Lines this process lost since :func:`configure`."""
     return _listener.dropped if _listener is not None else 0
@@ -225,7 +242,7 @@ def _install(handler: logging.Handler, settings: Settings) -> None:
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(settings.log_level)
-    for name in ("django", "django.server", "uvicorn", "uvicorn.error", "uvicorn.access"):
+    for name in ("django", "django.server", "uvicorn", "uvicorn.error"):
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True

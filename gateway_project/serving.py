@@ -38,6 +38,7 @@ class ServerConfig(uvicorn.Config):
 
     def configure_logging(self) -> None:
         """Called by uvicorn first thing in every process, parent and workers."""
+        super().configure_logging()
         signal.signal(signal.SIGTERM, _exit)
 
 

@@ -6,6 +6,8 @@ Code that needs a gateway setting reads ``django.conf.settings.GATEWAY``, the ty
 
 from __future__ import annotations
 
+import warnings
+
 from csp.constants import NONE, SELF, UNSAFE_INLINE
 
 from gateway_project.databases import MYSQL, choose_mysql_driver, databases
@@ -111,16 +113,20 @@ AXES_RESET_ON_SUCCESS = True
 AXES_SENSITIVE_PARAMETERS = ["password", "refresh"]
 AXES_VERBOSE = False
 
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
+
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_I18N = True
 USE_TZ = True
 
 STATIC_URL = "/admin/static/"
-STATIC_ROOT = GATEWAY.var_directory / "static"
 # Served straight from the installed packages: a node needs no collectstatic.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
+# WhiteNoise streams files synchronously; Django reads them in a thread and says so each time.
+warnings.filterwarnings("ignore", "StreamingHttpResponse must consume synchronous iterators")
 
 SESSION_COOKIE_NAME = "gateway_session"
 SESSION_COOKIE_HTTPONLY = True

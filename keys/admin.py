@@ -17,7 +17,6 @@ from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
-from django.utils.cache import add_never_cache_headers
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from keys.digest import GeneratedKey, generate_api_key
@@ -90,6 +89,7 @@ class ApiKeyAdmin(SwitchedAdmin):
     autocomplete_fields = ("consumer",)
     actions = ["enable", "disable", "revoke", "rotate"]
     formfield_overrides = LISTS_AS_TEXT
+    compressed_fields = True
     fieldsets = (
         (None, {"fields": ("consumer", "name", "enabled", "expires_at")}),
         (
@@ -164,7 +164,8 @@ class ApiKeyAdmin(SwitchedAdmin):
     def _show_once(
         self, request: HttpRequest, key: ApiKey, generated: GeneratedKey
     ) -> HttpResponse:
-        response = TemplateResponse(
+        """No cache keeps the page: every admin view answers ``no-store``."""
+        return TemplateResponse(
             request,
             "admin/keys/apikey/issued.html",
             {
@@ -175,8 +176,6 @@ class ApiKeyAdmin(SwitchedAdmin):
                 "text": generated.text,
             },
         )
-        add_never_cache_headers(response)
-        return response
 
 
 @admin.register(ArchivedApiKey)

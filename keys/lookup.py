@@ -152,7 +152,7 @@ class KeyLookup:
         if entry is None or entry.generation != self._generation:
             return None
         now = self._clock()
-        if False:
+        if now - entry.confirmed_at > self._limits.refetch:
             return None
         if now - self._last_confirmed(entry) > self._limits.confirmed_for:
             return None

@@ -76,7 +76,11 @@ class Forwarder:
         return Upload(exchange, self._max_body_bytes if limit is None else limit)
 
     def _worth_another(self, forwarding: _Forwarding, attempt: Attempt) -> bool:
-        """Whether policy, deadline and budget allow it, in this order: the budget is taken from."""
+        """Whether policy, deadline and budget allow it, in this order: the budget is taken from.
+
+        The budget keeps retries from multiplying the load on a failing service. One that could not
+        be connected to has no load of this request, so asking another instead is free.
+        """
         cause = attempt.cause
         if cause is None or forwarding.out_of_time(self._clock()):
             return False
@@ -88,6 +92,8 @@ class Forwarder:
             body_replayable=forwarding.replayable,
             bytes_sent=0 if cause == "connect" else 1,
         )
+        if allowed and cause == "connect" and upstream.has_another(forwarding.tried, self._clock()):
+            return True
         return allowed and upstream.budget.withdraw(self._clock())
 
     def _pause(self, forwarding: _Forwarding, attempt: Attempt) -> float:

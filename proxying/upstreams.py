@@ -92,6 +92,10 @@ class Upstream:
         """Another attempt, at an instance not tried yet while there is one; ``None``: no more."""
         return self._pick(exchange, tried, now) or self._pick(exchange, (), now)
 
+    def has_another(self, tried: Collection[str], now: float) -> bool:
+        """Whether an instance may be asked that was not tried yet."""
+        return any(each.url not in tried and each.allows(now) for each in self.instances)
+
     def _pick(self, exchange: Exchange, tried: Collection[str], now: float) -> Attempt | None:
         candidates = [
             instance.state

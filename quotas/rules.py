@@ -1,9 +1,9 @@
 """From a route's limits to rules (once per publish), and from a request to its buckets' keys.
 
-A key is ``quota:{<route>}:<rule>:<identifier>``, the last three hashed. Nothing a client sends can
-shape a key or make it long, and as the route is the hash tag, all the buckets of one request live
-in one slot of a Redis Cluster. The rule part holds neither limit, burst nor mode: a live edit keeps
-every level. Leans on ``runtime.networks`` for what counts as one address.
+A key is ``quota:{<route>}:<rule>:<identifier>``, each part hashed (BLAKE2b-128). Nothing a client
+sends can shape a key or make it long, and as the route is the hash tag, all the buckets of one
+request live in one slot of a Redis Cluster. The rule part holds neither limit, burst nor mode: a
+live edit keeps every level. Leans on ``runtime.networks`` for what counts as one address.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def compile_rules(route: RoutePlan) -> tuple[Rule, ...]:
     for spec in route.limits:
         kind, header = parse_by(spec.by)
         family = (spec.by, spec.per)
-        rule = _digest(spec.by, spec.per, str(seen[family]))
+        rule = _digest(f"{spec.by} {spec.per} {seen[family]}")
         seen[family] += 1
         rules.append(_rule(f"quota:{{{tag}}}:{rule}:", spec, kind, header, route.name))
     return tuple(rules)
@@ -111,11 +111,5 @@ def _rule(prefix: str, spec: LimitSpec, kind: By, header: bytes, route: str) -> 
     )
 
 
-def _digest(*parts: str) -> str:
-    """BLAKE2b-128 of the parts, each behind its length, so that no two lists hash the same."""
-    digest = blake2b(digest_size=16)
-    for part in parts:
-        content = part.encode("utf-8", "surrogatepass")
-        digest.update(b"%d:" % len(content))
-        digest.update(content)
-    return digest.hexdigest()
+def _digest(text: str) -> str:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

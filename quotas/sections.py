@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 
+from django.db import DEFAULT_DB_ALIAS
+
 from quotas.models import RateLimit
 from routing import publishing, rows
 from routing.document import LimitSpec
 from routing.models import Route
-from routing.sections import RouteSection, register
+from routing.sections import RouteSection, register, store
 
 
 def connect() -> None:
@@ -32,12 +34,11 @@ def read(route_ids: Collection[int] | None, using: str) -> Mapping[int, tuple[Li
 
 def write(route: Route, specs: tuple[LimitSpec, ...]) -> None:
     """Make the rows of *route* those of *specs*; rows that stay the same place are changed."""
-    using = route._state.db
+    using = route._state.db or DEFAULT_DB_ALIAS
     kept = list(RateLimit.objects.using(using).filter(route=route).order_by("id"))
     for place, spec in enumerate(specs):
         row = kept[place] if place < len(kept) else RateLimit(route=route)
         if row.fill(spec) or row.pk is None:
-            row.full_clean()
-            row.save(using=using)
+            store(row, using)
     for row in kept[len(specs) :]:
         row.delete(using=using)

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin, messages
 from django.contrib.admin.options import InlineModelAdmin
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Exists, OuterRef, QuerySet
 from django.forms import BaseInlineFormSet, ModelForm
 from django.forms.formsets import DELETION_FIELD_NAME
 from django.http import HttpRequest
 
+from routing import revision
 from routing.document import ServiceSpec
 from routing.errors import ConfigurationError
 from routing.models import Revision, RevisionHead, Route, Service, ServiceInstance
@@ -81,6 +82,7 @@ class ServiceAdmin(ModelAdmin):
     inlines = [ServiceInstanceInline]
     formfield_overrides = LISTS_AS_TEXT
     warn_unsaved_form = True
+    compressed_fields = True  # labels above their fields, so that three fit in a row
     fieldsets = (
         (None, {"fields": ("name", "balancer")}),
         (
@@ -171,6 +173,7 @@ class RouteAdmin(SwitchedAdmin):
     inlines: ClassVar[list[type[InlineModelAdmin[Any, Any]]]] = []
     formfield_overrides = LISTS_AS_TEXT
     warn_unsaved_form = True
+    compressed_fields = True
     fieldsets = (
         (
             "Which requests",
@@ -227,9 +230,14 @@ class RevisionAdmin(ReadOnlyAdmin):
     )
     readonly_fields = ("is_current", "shown_document")
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Revision]:
+        head = RevisionHead.objects.filter(number=OuterRef("number"))
+        queryset: QuerySet[Revision] = super().get_queryset(request)
+        return queryset.annotate(current=Exists(head))
+
     @admin.display(description="current", boolean=True)
-    def is_current(self, row: Revision) -> bool:
-        return RevisionHead.objects.filter(number=row.number).exists()
+    def is_current(self, row: Any) -> bool:
+        return bool(row.current)
 
     @admin.display(description="SHA-256")
     def short_sha256(self, row: Revision) -> str:
@@ -249,8 +257,6 @@ class RevisionAdmin(ReadOnlyAdmin):
         if len(numbers) != 1:
             self.message_user(request, "Select exactly one revision.", messages.ERROR)
             return
-        from routing import revision
-
         try:
             revision.rollback(numbers[0], request.user.get_username())
         except ConfigurationError as error:

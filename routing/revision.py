@@ -17,9 +17,10 @@ from django.conf import settings
 from django.db import transaction
 
 from audit.recorder import Source, acting_as, record
+from routing.addresses import parse_instance_url
 from routing.decoding import decode_document
 from routing.difference import Diff, compare
-from routing.document import Document, digest
+from routing.document import Document, ServiceSpec, digest
 from routing.errors import ConfigurationError, Fault
 from routing.files import Files
 from routing.models import Revision, RevisionHead
@@ -123,12 +124,7 @@ def _locked_head() -> RevisionHead:
 
 def _goal(stored: Compiled, wanted: Document, *, prune: bool) -> Document:
     """The document to reach. Raises ConfigurationError when *wanted* has a fault in it."""
-    services = {
-        name: msgspec.structs.replace(
-            spec, instances=tuple(sorted(spec.instances, key=lambda one: one.url))
-        )
-        for name, spec in wanted.services.items()
-    }
+    services = dict(wanted.services)
     routes = {route.name: route for route in wanted.routes}
     named = {*(f"services.{name}" for name in services), *(f"routes.{name}" for name in routes)}
     if not prune:
@@ -139,7 +135,20 @@ def _goal(stored: Compiled, wanted: Document, *, prune: bool) -> Document:
     faults = [one for one in faults_of(goal, stored.unreadable - named) if one.where in named]
     if faults:
         raise ConfigurationError(faults)
-    return goal
+    as_stored = {name: _as_stored(spec) for name, spec in wanted.services.items()}
+    return msgspec.structs.replace(goal, services={**goal.services, **as_stored})
+
+
+def _as_stored(spec: ServiceSpec) -> ServiceSpec:
+    """*spec* with the one spelling and order of instances that rows are kept in."""
+    instances = [msgspec.structs.replace(one, url=_origin(one.url)) for one in spec.instances]
+    ordered = tuple(sorted(instances, key=lambda one: one.url))
+    return msgspec.structs.replace(spec, instances=ordered)
+
+
+def _origin(url: str) -> str:
+    address = parse_instance_url(url)
+    return f"{address.scheme}://{address.authority.decode()}"
 
 
 def _require(goal: Document, reached: Document) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django.db import models
+
 from routing.models import Route
 
 
@@ -26,6 +28,15 @@ class RouteSection:
     key: str
     read: Callable[[Collection[int] | None, str], Mapping[int, tuple[Any, ...]]]
     write: Callable[[Route, tuple[Any, ...]], None]
+
+
+def store(row: models.Model, using: str) -> None:
+    """Check and save a row that was laid out from a checked document."""
+    # Names, ranges and relations were checked with the document; the database would be asked
+    # five times a row to say the same.
+    related = {field.name for field in row._meta.fields if field.is_relation}
+    row.full_clean(exclude=related, validate_unique=False, validate_constraints=False)
+    row.save(using=using)
 
 
 _sections: dict[str, RouteSection] = {}

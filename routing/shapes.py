@@ -51,11 +51,12 @@ class Shape(Generic[SpecT]):
     def read(self, row: object, where: str, **more: Any) -> SpecT:
         """*row* as a spec; *more* are the parts of the spec that other rows hold.
 
-        Raises ConfigurationError, with one fault for each field whose type or range is wrong.
+        Raises ConfigurationError, with one fault for each field whose type or range is wrong, in
+        a block that is switched off too: the database refuses it all the same.
         """
         document: dict[str, Any] = {}
         faults = []
-        for name, path in self._present(row):
+        for name, path in self.paths.items():
             *blocks, last = path.split(".")
             value = getattr(row, name)
             try:
@@ -104,12 +105,6 @@ class Shape(Generic[SpecT]):
         """Every field of the row that the document depends on."""
         key = [self.key] if self.key else []
         return tuple(dict.fromkeys([*key, *self.blocks.values(), *self.paths]))
-
-    def _present(self, row: object) -> Iterator[tuple[str, str]]:
-        absent = {block for block, name in self.blocks.items() if not getattr(row, name)}
-        for name, path in self.paths.items():
-            if path.partition(".")[0] not in absent:
-                yield name, path
 
 
 _ABSENT: Any = object()

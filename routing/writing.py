@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
-from django.db import models
 
 from routing import rows, sections
 from routing.difference import Action, Diff
@@ -33,10 +32,12 @@ def write(stored: Compiled, wanted: Document, diff: Diff, using: str) -> None:
         with _faults_of(f"services.{name}", rows.SERVICE.paths):
             _write_service(row, wanted.services[name], using)
     routes = {route.name: route for route in wanted.routes}
+    before = {route.name: route for route in stored.document.routes}
     for name in diff.names("route", *_WRITTEN):
-        spec = routes[name]
+        spec, route = routes[name], stored.routes.get(name) or Route()
         with _faults_of(f"routes.{name}", rows.ROUTE.paths):
-            _write_route(stored.routes.get(name) or Route(), spec, services[spec.service], using)
+            _write_route(route, spec, services[spec.service], using)
+            _write_sections(route, before.get(name), spec)
     for name in diff.names("route", Action.REMOVED):
         stored.routes[name].delete(using=using)
     for name in diff.names("service", Action.REMOVED):
@@ -45,7 +46,7 @@ def write(stored: Compiled, wanted: Document, diff: Diff, using: str) -> None:
 
 def _write_service(row: Service, spec: ServiceSpec, using: str) -> None:
     if row.fill(spec) or row.pk is None:
-        _save(row, using)
+        sections.store(row, using)
     kept = {one.url: one for one in ServiceInstance.objects.using(using).filter(service=row)}
     wanted = {one.url: one for one in spec.instances}
     for url in kept.keys() - wanted.keys():
@@ -53,21 +54,19 @@ def _write_service(row: Service, spec: ServiceSpec, using: str) -> None:
     for url, one in wanted.items():
         instance = kept.get(url) or ServiceInstance(service=row)
         if instance.fill(one) or instance.pk is None:
-            _save(instance, using)
+            sections.store(instance, using)
 
 
 def _write_route(row: Route, spec: RouteSpec, service: Service, using: str) -> None:
     if row.fill(spec, service) or row.pk is None:
-        _save(row, using)
+        sections.store(row, using)
+
+
+def _write_sections(row: Route, before: RouteSpec | None, spec: RouteSpec) -> None:
     for section in sections.registered():
-        section.write(row, getattr(spec, section.key))
-
-
-def _save(row: models.Model, using: str) -> None:
-    # Names are unique in the document and ranges were checked with it; asking the database for
-    # each row again would be three queries a row.
-    row.full_clean(validate_unique=False, validate_constraints=False)
-    row.save(using=using)
+        wanted = getattr(spec, section.key)
+        if wanted != (getattr(before, section.key) if before else ()):
+            section.write(row, wanted)
 
 
 @contextmanager

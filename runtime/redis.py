@@ -8,7 +8,7 @@ Django's settings, ``REDIS`` (see :class:`Place`). Leans on redis-py and ``djang
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from random import choice
@@ -118,7 +118,7 @@ def publish(name: str, message: bytes) -> None:
         _publisher(_any_url(place()), place().timeout).publish(name, message)
 
 
-async def messages(names: Sequence[str]) -> AsyncIterator[bytes]:
+async def messages(names: Sequence[str]) -> AsyncGenerator[bytes, None]:
     """The messages on the channels *names*, from now on. Raises ``RedisError``, OSError.
 
     A subscription that Redis is silent on is pinged, so a dead connection does not stay unnoticed.

@@ -136,7 +136,6 @@ def _wait_until_ready(processes: list[subprocess.Popen[bytes]]) -> None:
     while time.monotonic() < deadline:
         for process in processes:
             if process.poll() is not None:
-                _stop(processes)
                 sys.exit(f"{process.args!r} ended with code {process.returncode}")
         try:
             with urllib.request.urlopen(url, timeout=1):

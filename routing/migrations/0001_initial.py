@@ -92,7 +92,7 @@ class Migration(migrations.Migration):
                 ('methods', models.JSONField(blank=True, default=list, help_text='HTTP methods this route answers. Empty: every method.')),
                 ('strip_prefix', models.CharField(blank=True, help_text='Prefix taken off the path before it is sent: /api.', max_length=255)),
                 ('rewrite', models.CharField(blank=True, help_text="Path sent instead, with the route's parameters: /v2/projects/{id}.", max_length=1024)),
-                ('auth_required', models.BooleanField(default=True, help_text='Off makes the route public: no credential is asked for or passed on.', verbose_name='authentication')),
+                ('auth_required', models.BooleanField(default=True, help_text='Off makes the route public: no credential is asked for.', verbose_name='authentication')),
                 ('auth_methods', models.JSONField(blank=True, default=list, help_text='Kinds of credential accepted: jwt, api_key. Empty: all.', verbose_name='credentials')),
                 ('timeout', models.FloatField(blank=True, help_text="Seconds for the whole exchange. Empty: the service's total timeout.", null=True)),
                 ('priority', models.IntegerField(default=0, help_text='Where two routes match, the higher number wins.')),

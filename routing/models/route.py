@@ -52,7 +52,7 @@ class Route(TrackedModel):
     auth_required = models.BooleanField(
         "authentication",
         default=True,
-        help_text="Off makes the route public: no credential is asked for or passed on.",
+        help_text="Off makes the route public: no credential is asked for.",
     )
     auth_methods = models.JSONField(
         "credentials",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 import pytest
 
@@ -60,6 +60,25 @@ async def test_what_cannot_be_written_is_kept_and_newer_uses_win(
     uses.note(2, 300.0)
     await uses.flush()
     assert shelf.written == [{1: 100.0, 2: 300.0}]
+
+
+async def test_a_use_noted_during_a_failing_write_is_the_one_that_is_kept(
+    thread: DatabaseThread,
+) -> None:
+    shelf = Shelf()
+
+    def write(times: Mapping[int, float]) -> None:
+        if not shelf.broken:
+            shelf.broken = True
+            uses.note(1, 300.0)
+            raise ConnectionError
+        shelf.written.append(dict(times))
+
+    uses = LastUsed(write, thread, size=10)
+    uses.note(1, 100.0)
+    await uses.flush()
+    await uses.flush()
+    assert shelf.written == [{1: 300.0}]
 
 
 async def test_more_keys_than_fit_are_counted_and_dropped(thread: DatabaseThread) -> None:

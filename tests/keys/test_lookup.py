@@ -132,6 +132,17 @@ async def test_a_flood_does_not_hold_up_the_confirmation_of_known_keys(world: Wo
     await asyncio.gather(*flood, return_exceptions=True)
 
 
+async def test_known_keys_are_confirmed_however_many_wait(world: World) -> None:
+    world.shelf = Shelf(*(record(f"key-{number}") for number in range(40)))
+    lookup = await world.lookup(replace(WHEN_ASKED, waiting=1))
+    for number in range(40):
+        await lookup.find(f"key-{number}")
+        world.shelf.records[f"key-{number}"] = record(f"key-{number}", active=False)
+    lookup.invalidate()
+    found = await asyncio.gather(*(lookup.find(f"key-{number}") for number in range(40)))
+    assert not any(known is None or known.active for known in found)
+
+
 async def test_a_key_made_a_moment_after_it_was_refused_works_at_once(world: World) -> None:
     lookup = await world.lookup()
     assert await lookup.find("late") is None
@@ -306,6 +317,15 @@ async def test_stopping_lets_go_of_those_who_wait(world: World) -> None:
     world.shelf.open.clear()
     waiting = asyncio.ensure_future(lookup.find("good"))
     await world.polls(1)
+    await world.owner.stop()
+    with pytest.raises(KeyStoreUnavailable):
+        await waiting
+
+
+async def test_stopping_between_two_rounds_lets_go_of_those_who_wait(world: World) -> None:
+    lookup = await world.lookup(replace(WHEN_ASKED, timeout=60, pace=60))
+    waiting = asyncio.ensure_future(lookup.find("good"))
+    await asyncio.sleep(0)
     await world.owner.stop()
     with pytest.raises(KeyStoreUnavailable):
         await waiting

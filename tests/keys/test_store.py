@@ -155,6 +155,13 @@ def test_a_last_use_never_goes_back_in_time(acme: Consumer) -> None:
     assert key.last_used_at == NOW
 
 
+def test_a_later_use_replaces_an_earlier_one(acme: Consumer) -> None:
+    key, _ = ApiKey.objects.issue(acme, last_used_at=NOW)
+    write_last_used({key.pk: NOW.timestamp() + 60})
+    key.refresh_from_db()
+    assert key.last_used_at == NOW + timedelta(seconds=60)
+
+
 def test_five_hundred_last_uses_fit_into_one_write(acme: Consumer) -> None:
     key, _ = ApiKey.objects.issue(acme)
     write_last_used({key.pk + number: NOW.timestamp() for number in range(500)})

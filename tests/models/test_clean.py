@@ -100,6 +100,11 @@ def test_every_wrong_field_is_named_at_once() -> None:
     assert set(faults_of(row)) == {"connect_timeout", "retry_attempts", "breaker_window"}
 
 
+def test_a_switched_off_block_keeps_to_its_ranges() -> None:
+    row = Service(name="billing", breaker_enabled=False, breaker_window=0)
+    assert list(faults_of(row)) == ["breaker_window"]
+
+
 def test_what_a_switched_off_block_holds_is_not_compiled() -> None:
     row = Service(name="billing", health_check_enabled=False, health_check_path="no path")
     assert faults_of(row) == {}

@@ -127,6 +127,13 @@ def test_a_closed_breaker_has_forgotten_what_opened_it() -> None:
     assert breaker.state is State.CLOSED
 
 
+def test_a_closed_breaker_begins_with_an_empty_window() -> None:
+    breaker = Breaker(msgspec.structs.replace(SPEC, recovery=1, half_open_requests=1))
+    run(breaker, [SUCCESS, FAILURE] * 10)
+    run(breaker, [SUCCESS, FAILURE], now=1.0)
+    assert breaker.state is State.CLOSED
+
+
 def test_a_probe_that_fails_opens_it_again_for_the_whole_time() -> None:
     breaker, probe = half_open()
     breaker.release(probe, FAILURE, 35.0)

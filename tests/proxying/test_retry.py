@@ -149,6 +149,13 @@ def test_the_budget_is_that_of_the_last_seconds() -> None:
     assert [taken(budget, 50, now) for now in (5.0, 11.0, 16.0, 22.0)] == [20, 0, 3, 0]
 
 
+def test_what_is_exactly_a_window_old_has_left_the_budget() -> None:
+    budget = RetryBudget(0.2, window=10.0)
+    for _ in range(100):
+        budget.note_request(0.0)
+    assert taken(budget, 50, 10.0) == 3
+
+
 def test_a_budget_of_nothing_allows_no_retry() -> None:
     assert not RetryBudget(0.0).withdraw(0.0)
 

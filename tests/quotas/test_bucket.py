@@ -122,6 +122,23 @@ def test_no_number_passes_what_a_double_holds_exactly(one: Rule, at: int, now: i
     assert max(refill(empty, one, now)) < 2**53
 
 
+@given(rules, st.integers(0, 2**40))
+def test_an_empty_bucket_holds_the_limit_for_every_tick_up_to_its_capacity(
+    one: Rule, elapsed: int
+) -> None:
+    level = refill(Bucket(0, 0), one, elapsed).level
+    assert level == min(one.full, elapsed // one.tick_us * one.limit)
+
+
+@given(rules, st.integers(0, 2**40))
+def test_it_is_full_when_it_is_said_to_be_and_no_tick_earlier(one: Rule, missing: int) -> None:
+    bucket = Bucket(max(0, one.full - 1 - missing), 0)
+    full = full_at(bucket, one)
+    assert bucket.level + full // one.tick_us * one.limit >= one.full
+    assert refill(bucket, one, full).level == one.full
+    assert refill(bucket, one, full - 1).level < one.full
+
+
 @given(rules, st.integers(0, 2**50), st.integers(0, 2**40), st.integers(1, 5))
 def test_the_wait_that_is_told_is_the_wait_that_is_needed(
     one: Rule, at: int, later: int, cost: int

@@ -105,6 +105,18 @@ async def test_a_store_left_alone_is_asked_by_one_check_in_a_while() -> None:
     assert store.asked == 3
 
 
+def test_one_probe_is_under_way_at_a_time() -> None:
+    guard = StoreGuard(failures=1, pause=1.0)
+    guard.failed(0.0)
+    assert [guard.admits(now) for now in (0.9, 1.0, 1.0, 1.9, 2.0)] == [
+        False,
+        True,
+        False,
+        False,
+        True,
+    ]
+
+
 async def test_a_closed_limit_refuses_while_the_store_is_left_alone() -> None:
     limiter = Limiter(FailingStore(), guard=StoreGuard(failures=1), clock=Clock())
     await limiter.check([OPEN], ["a"])

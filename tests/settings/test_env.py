@@ -9,7 +9,7 @@ import pytest
 
 from gateway_project import env, env_files
 from gateway_project.env import SettingsError, get_settings, reload_settings
-from gateway_project.variables import DEVELOPMENT_SECRET
+from gateway_project.node_variables import DEVELOPMENT_SECRET
 
 
 @pytest.fixture(autouse=True)
@@ -167,7 +167,7 @@ def test_a_secret_is_read_from_a_file_without_its_last_newline(
 
 def test_a_missing_secret_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MYSQL_PASSWORD_FILE", "/nowhere/secret")
-    with pytest.raises(SettingsError, match="^MYSQL_PASSWORD_FILE=/nowhere/secret: path of"):
+    with pytest.raises(SettingsError, match=r"^MYSQL_PASSWORD_FILE=/nowhere/secret: path of"):
         get_settings()
 
 

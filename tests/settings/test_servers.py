@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import httpx
 import pymysql
 import redis
 
@@ -24,6 +25,10 @@ def test_mariadb_takes_the_gateways_user(mariadb_server: Server) -> None:
     )
     with connection, connection.cursor() as cursor:
         assert cursor.execute("SELECT 1") == 1
+
+
+def test_etcd_answers(etcd_server: Server) -> None:
+    assert httpx.get(f"{etcd_server.url}/version").is_success
 
 
 def test_a_browser_opens_a_page(browser: Browser) -> None:

@@ -44,7 +44,9 @@ class Received:
 Script = Callable[[Received, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-async def _ok(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _ok(
+    request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
     writer.write(OK)
 
 

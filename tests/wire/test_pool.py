@@ -156,18 +156,19 @@ async def test_two_hundred_at_once_leak_nothing(serve: Serve, transport: NativeT
 async def test_the_connection_used_last_is_used_next(
     serve: Serve, transport: NativeTransport
 ) -> None:
-    gate = Turnstile()
     served_by: list[int] = []
+    both = asyncio.Event()
 
     async def script(peer: Peer) -> None:
         number = upstream.connections
         while await peer.request():
             served_by.append(number)
-            await gate._turns.acquire()
+            if len(served_by) == 2:
+                both.set()
+            await both.wait()
             peer.send(OK)
 
     upstream = await serve(script)
-    gate.let(5)
     await asyncio.gather(ask(transport, upstream), ask(transport, upstream))
     del served_by[:]
     for _ in range(3):
@@ -308,6 +309,7 @@ async def test_closing_ends_idle_busy_and_waiting_requests(serve: Serve) -> None
     busy, waiting = await asyncio.gather(*asking, return_exceptions=True)
     assert isinstance(busy, ConnectionReset)
     assert isinstance(waiting, ConnectFailed)
+    gate.let()
     await upstream.closed.wait()
     with pytest.raises(ConnectFailed):
         await ask(transport, upstream)

@@ -1,0 +1,80 @@
+"""``explain`` tells why, and sends nothing."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.management import CommandError
+
+from routing import files, revision
+from tests.revision.test_commands import run
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SHOP = """
+services:
+  shop:
+    instances: [{url: "http://10.0.0.1"}, {url: "http://10.0.0.2", weight: 0}]
+routes:
+  - {name: wide, path: "/{rest:path}", service: shop, auth_required: false}
+  - {name: item, path: "/items/{id}", service: shop, rewrite: "/v2/{id}", rate_limit: 5}
+  - {name: urgent, path: "/items/{id}", service: shop, priority: 9, methods: [DELETE]}
+  - {name: hosted, path: "/items/{id}", service: shop, hosts: [a.example.com]}
+"""
+
+
+@pytest.fixture(autouse=True)
+def shop(transactional_db: None) -> None:
+    revision.apply(files.parse([("shop.yaml", SHOP)]))
+
+
+def test_the_winner_is_shown_with_its_policies_in_order() -> None:
+    lines = run("explain", "GET", "/items/%37?x", "-H", "X-API-Key: secret").splitlines()
+    assert [line.split()[0] for line in lines[:8]] == [
+        "request",
+        "route",
+        "body",
+        "identify",
+        "spend",
+        "forward",
+        "timeouts",
+        "retry",
+    ]
+    assert lines[0] == "request    GET /items/7"
+    assert "/v2/7 to shop" in lines[5]
+    assert "secret" not in "".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("GET", "/items/7"), "lost       wide by path: /items/{id} of item is more specific"),
+        (("GET", "/items/7"), "lost       urgent by method: only DELETE"),
+        (("GET", "/items/7"), "lost       hosted by host: only for a.example.com"),
+        (("DELETE", "/items/7"), "lost       item by priority: 0 is below 9 of urgent"),
+        (
+            ("GET", "http://a.example.com/items/7"),
+            "lost       item by host: hosted names the host more closely",
+        ),
+        (
+            ("GET", "/items/7", "-H", "Host: A.example.com:8001"),
+            "lost       item by host: hosted names the host more closely",
+        ),
+        (("GET", "/other"), "lost       item by path: /items/{id} does not match"),
+        (("GET", "/items/7"), "instance   http://10.0.0.2 weight 0: not used, drained"),
+        (("GET", "/a/%zz"), "400 bad_path: "),
+        (("GET", "/admin/x"), "reserved   the gateway answers this path itself"),
+    ],
+)
+def test_what_decided_is_named(arguments: tuple[str, ...], line: str) -> None:
+    assert line in run("explain", *arguments)
+
+
+def test_a_method_no_route_takes_is_405() -> None:
+    revision.apply(files.parse([("f", SHOP.replace("/{rest:path}", "/w"))]), prune=True)
+    assert "404 route_not_found" in run("explain", "GET", "/nowhere")
+
+
+@pytest.mark.parametrize("arguments", [("GET", "items"), ("GET", "/a", "-H", "nonsense")])
+def test_what_cannot_be_read_is_said(arguments: tuple[str, ...]) -> None:
+    with pytest.raises(CommandError, match="expected"):
+        run("explain", *arguments)

@@ -1,0 +1,145 @@
+"""The gateway as a process of its own: started as an operator would, stopped in order."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import servers
+from tests.django_settings import ENVIRONMENT
+from tests.support.raw import Reply, request
+
+PROJECT = Path(__file__).resolve().parents[2]
+_START_SECONDS = 60
+
+
+@dataclass
+class GatewayProcess:
+    """A gateway of this checkout with a directory, database and port of its own."""
+
+    directory: Path
+    port: int
+    environment: dict[str, str]
+    process: subprocess.Popen[bytes] | None = None
+    keys: dict[str, str] = field(default_factory=dict)
+
+    def manage(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a management command against this gateway's database."""
+        return subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=PROJECT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=check,
+        )
+
+    def apply(
+        self, text: str, *options: str, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """Apply a configuration file holding *text* and wait until every worker follows it."""
+        path = self.directory / "gateway.yaml"
+        path.write_text(text, "utf-8")
+        result = self.manage("apply", str(path), *options, check=check)
+        if result.returncode == 0 and self.process is not None:
+            self.wait_for_revision(self.published())
+        return result
+
+    def published(self) -> int:
+        """Number of the revision that was published last."""
+        lines = self.manage("revisions").stdout.splitlines()
+        current = next(line for line in lines if line.startswith("*"))
+        return int(current.split()[1])
+
+    def key(self, consumer: str) -> str:
+        """An API key of *consumer*."""
+        if consumer not in self.keys:
+            result = self.manage("create_api_key", consumer, "--json")
+            self.keys[consumer] = json.loads(result.stdout)["key"]
+        return self.keys[consumer]
+
+    def request(self, method: str, target: str, *lines: str, body: bytes = b"") -> Reply:
+        """One request on a connection of its own."""
+        return request(self.port, method, target, *lines, body=body)
+
+    def ready(self) -> dict[str, Any] | None:
+        """What ``/ready`` says; ``None`` while nobody answers."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/ready", timeout=2) as reply:
+                content: dict[str, Any] = json.load(reply)
+                return content
+        except urllib.error.HTTPError as error:
+            return json.loads(error.read())  # type: ignore[no-any-return]  # its shape is the contract's
+        except OSError:
+            return None
+
+    def wait_for_revision(self, number: int, seconds: float = 20.0) -> None:
+        """Return once several answers in a row, from whichever workers, show *number*."""
+        deadline = time.monotonic() + seconds
+        agreed = 0
+        while agreed < 10:
+            ready = self.ready()
+            agreed = agreed + 1 if ready and (ready["revision"] or 0) >= number else 0
+            if time.monotonic() > deadline:
+                pytest.fail(f"revision {number} is not served everywhere: {ready}")
+            if not agreed:
+                time.sleep(0.05)
+
+    @contextmanager
+    def serving(self, *options: str) -> Iterator[None]:
+        """Run ``serve`` until the block ends."""
+        log = self.directory / "serve.log"
+        command = [sys.executable, "manage.py", "serve", "--port", str(self.port), *options]
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                command, cwd=PROJECT, env=self.environment, stdout=output, stderr=output
+            )
+        try:
+            deadline = time.monotonic() + _START_SECONDS
+            while not (ready := self.ready()) or ready["status"] == "starting":
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    pytest.fail(f"serve did not start: {log.read_text('utf-8', 'replace')}")
+                time.sleep(0.05)
+            yield
+        finally:
+            self.stop()
+
+    def stop(self) -> int:
+        """SIGTERM, and wait for the end; the exit code."""
+        process, self.process = self.process, None
+        if process is None:
+            return 0
+        process.terminate()
+        try:
+            return process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()
+
+
+def new_gateway(directory: Path, extra: Mapping[str, str] | None = None) -> GatewayProcess:
+    """A gateway that is not started yet, its database migrated."""
+    environment = {
+        **ENVIRONMENT,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "HOME": str(directory),
+        "VAR_DIRECTORY": str(directory / "var"),
+        "HOST": "127.0.0.1",
+        **(extra or {}),
+    }
+    gateway = GatewayProcess(directory, servers.find_free_port(), environment)
+    gateway.manage("migrate", "--verbosity", "0")
+    return gateway

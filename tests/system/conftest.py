@@ -1,0 +1,92 @@
+"""One running gateway before two scripted upstreams, shared by the tests of this directory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.servers import find_free_port
+from tests.support.process import GatewayProcess, new_gateway
+from tests.support.upstream import Upstream
+
+CONFIGURATION = """
+services:
+  scripted:
+    instances: [{{url: "{scripted}"}}]
+    timeout: {{connect: 1, read: 5, total: 10}}
+    breaker: null
+    retry: {{attempts: 1}}
+  pair:
+    instances: [{{url: "{scripted}"}}, {{url: "http://127.0.0.1:{dead}"}}]
+    timeout: {{connect: 1}}
+  dead:
+    instances: [{{url: "http://127.0.0.1:{dead}"}}]
+    breaker: null
+  fragile:
+    instances: [{{url: "http://127.0.0.1:{dead}"}}]
+    breaker: {{failure_threshold: 2, recovery: 60}}
+    retry: {{attempts: 1}}
+  retrying:
+    instances: [{{url: "{scripted}"}}]
+    breaker: null
+    retry: {{attempts: 3, backoff: 0}}
+  empty: {{}}
+routes:
+  - {{name: open, path: "/open/{{rest:path}}", {public}}}
+  - {{name: closed, path: "/closed/{{rest:path}}", service: scripted, methods: [GET, POST]}}
+  - {{name: only-jwt, path: /only-jwt, service: scripted, auth: {{methods: [jwt]}}}}
+  - {{name: limited, path: /limited, service: scripted, rate_limit: 100}}
+  - {{name: shadowed, path: /shadowed, rate_limit: {{limit: 1, mode: shadow}}, {public}}}
+  - {{name: pair, path: /pair, service: pair, auth_required: false}}
+  - {{name: dead, path: /dead, service: dead, auth_required: false}}
+  - {{name: fragile, path: /fragile, service: fragile, auth_required: false}}
+  - {{name: empty, path: /empty, service: empty, auth_required: false}}
+  - {{name: retrying, path: /retrying, service: retrying, auth_required: false}}
+  - {{name: slow, path: /slow, timeout: 0.5, {public}}}
+  - {{name: small, path: /small, max_body_bytes: 10, {public}}}
+  - {{name: strip, path: "/api/{{rest:path}}", strip_prefix: /api, {public}}}
+  - {{name: rewrite, path: "/old/{{id}}", rewrite: "/v2/{{id}}/item", {public}}}
+  - {{name: keep, path: "/keep/{{rest:path}}", merge_slashes: false, {public}}}
+  - {{name: host-kept, path: /host-kept, preserve_host: true, {public}}}
+  - {{name: with-token, path: /with-token, service: scripted, forward_authorization: true}}
+  - {{name: by-host, path: /by-host, hosts: [api.example.com], {public}}}
+"""
+
+
+@pytest.fixture(scope="session")
+def _upstream() -> Iterator[Upstream]:
+    upstream = Upstream()
+    yield upstream
+    upstream.stop()
+
+
+@pytest.fixture
+def upstream(_upstream: Upstream) -> Upstream:
+    """The scripted upstream behind every live route, fresh for the test."""
+    _upstream.reset()
+    return _upstream
+
+
+@pytest.fixture(scope="session")
+def running_gateway(
+    tmp_path_factory: pytest.TempPathFactory, _upstream: Upstream, dead_port: int
+) -> Iterator[GatewayProcess]:
+    """``serve`` with one worker and the configuration above."""
+    gateway = new_gateway(tmp_path_factory.mktemp("gateway"))
+    public = "service: scripted, auth_required: false"
+    gateway.apply(CONFIGURATION.format(scripted=_upstream.url, dead=dead_port, public=public))
+    with gateway.serving():
+        yield gateway
+
+
+@pytest.fixture
+def gateway(running_gateway: GatewayProcess, upstream: Upstream) -> GatewayProcess:
+    """The running gateway, its upstream fresh."""
+    return running_gateway
+
+
+@pytest.fixture(scope="session")
+def dead_port() -> int:
+    """A port on which nobody listens."""
+    return find_free_port()
