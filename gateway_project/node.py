@@ -11,6 +11,7 @@ from django.conf import settings as django_settings
 
 from gateway_project import access_log
 from gateway_project.probes import Check, Probes
+from gateway_project.shared_redis import SharedRedis
 from keys.authentication import Authenticator
 from keys.claims import TokenRules
 from keys.errors import UnusableKey
@@ -30,6 +31,7 @@ from proxying.upstreams import Upstreams
 from quotas.limiter import Limiter
 from quotas.stores.memory import MemoryStore
 from routing.watching import RevisionWatcher
+from runtime import redis
 from runtime.database import DatabaseThread
 from runtime.networks import parse_networks
 from runtime.notify import Watcher
@@ -57,13 +59,23 @@ class Node:
         self._revisions = RevisionWatcher(
             self._reader, self._settings.var_directory, self._snapshots.install
         )
-        self._limiter = Limiter(MemoryStore()) if self._settings.rate_limit_enabled else None
-        self.probes = Probes(self._snapshots, {"database": self._database_check})
+        self._redis = SharedRedis(self._settings.redis_timeout) if redis.configured() else None
+        self._limiter = self._new_limiter() if self._settings.rate_limit_enabled else None
+        self.probes = Probes(
+            self._snapshots,
+            {
+                "database": self._database_check,
+                "redis": self._redis_check,
+                "discovery": self._discovery_check,
+            },
+        )
         self.gateway = self._gateway()
 
     async def start(self) -> None:
         """Load the configuration and begin the background work."""
         await self._revisions.start(self._watcher)
+        if self._redis is not None:
+            await self._redis.start(self._owner)
         self._keys.start(self._owner)
         self._watcher.start(self._owner)
         self._owner.start("breaker reports", self._reporter.keep_writing)
@@ -73,6 +85,8 @@ class Node:
         self.probes.draining = True
         await self._owner.stop()
         await self._transport.close()
+        if self._redis is not None:
+            await self._redis.close()
         await self._reader.close()
         await self._writer.close()
 
@@ -109,8 +123,20 @@ class Node:
             limits=limits,
         )
 
+    def _new_limiter(self) -> Limiter:
+        store = self._redis.buckets if self._redis is not None else MemoryStore()
+        return Limiter(store, timeout=self._settings.redis_timeout)
+
     def _database_check(self) -> Check:
         return "ok" if self._watcher.healthy and self._keys.healthy else "degraded"
+
+    def _redis_check(self) -> Check:
+        if self._redis is None:
+            return "off"
+        return "ok" if self._redis.healthy else "degraded"
+
+    def _discovery_check(self) -> Check:
+        return "off"
 
 
 def _token_verifier(settings: Settings) -> TokenVerifier | None:

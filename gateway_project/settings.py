@@ -13,6 +13,7 @@ from csp.constants import NONE, SELF, UNSAFE_INLINE
 from gateway_project.databases import MYSQL, choose_mysql_driver, databases
 from gateway_project.env import SettingsError, get_settings
 from gateway_project.env_files import PROJECT_DIRECTORY
+from gateway_project.redis_place import redis_place
 from gateway_project.unfold import UNFOLD as UNFOLD
 
 try:
@@ -22,6 +23,7 @@ except SettingsError as error:
     # Also under servers that know nothing of manage.py: one line, no traceback.
     raise SystemExit(str(error)) from None
 
+REDIS = redis_place(GATEWAY)
 BASE_DIR = PROJECT_DIRECTORY
 # SQLite, last good document and sockets need the directory before any command runs.
 GATEWAY.var_directory.mkdir(mode=0o750, parents=True, exist_ok=True)

@@ -27,7 +27,6 @@ _CAUSES: dict[type[UpstreamError], RetryCause] = {
     ConnectionReset: "reset",
     UpstreamTimeout: "timeout",
 }
-_FIRST_FAILURE_STATUS = 500
 
 
 class Attempt:
@@ -60,7 +59,7 @@ class Attempt:
         except UpstreamError as failure:
             self.failure = failure
         self.seconds = time.perf_counter() - started
-        self._settle(Outcome.FAILURE if self._failed() else Outcome.SUCCESS)
+        self._settle(self._outcome())
         self._count()
 
     @property
@@ -84,8 +83,10 @@ class Attempt:
         if self.answer is not None:
             self.answer.close()
 
-    def _failed(self) -> bool:
-        return self.answer is None or self.answer.status >= _FIRST_FAILURE_STATUS
+    def _outcome(self) -> Outcome:
+        if self.answer is None or self.answer.status >= 500:
+            return Outcome.FAILURE
+        return Outcome.ANSWERED if self.answer.status >= 400 else Outcome.SUCCESS
 
     def _settle(self, outcome: Outcome) -> None:
         permit, self._permit = self._permit, None

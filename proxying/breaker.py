@@ -35,10 +35,12 @@ class State(StrEnum):
 class Outcome(StrEnum):
     """What a request says about its instance.
 
-    ``IGNORED`` is for what says nothing: the client left, a 4xx, our own refusal.
+    ``IGNORED`` is for what says nothing: the client left, our own refusal. ``ANSWERED`` is a 4xx:
+    it proves a probe right, but neither mends nor breaks a closed breaker.
     """
 
     SUCCESS = "success"
+    ANSWERED = "answered"
     FAILURE = "failure"
     IGNORED = "ignored"
 
@@ -109,7 +111,7 @@ class Breaker:
             return
         if self.state is State.HALF_OPEN:
             self._judge_probe(outcome, now)
-        elif outcome is not Outcome.IGNORED:
+        elif outcome in (Outcome.SUCCESS, Outcome.FAILURE):
             self._count(outcome, now)
 
     def retry_after(self, now: float) -> float:
@@ -122,7 +124,7 @@ class Breaker:
         self._probes -= 1
         if outcome is Outcome.FAILURE:
             self._open(now)
-        elif outcome is Outcome.SUCCESS:
+        elif outcome is not Outcome.IGNORED:
             self._probes_succeeded += 1
             if self._probes_succeeded >= self.spec.half_open_requests:
                 self._enter(State.CLOSED)

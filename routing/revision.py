@@ -9,6 +9,8 @@ rows, and on ``runtime.notify`` to wake the workers.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -16,7 +18,7 @@ import msgspec
 from django.conf import settings
 from django.db import transaction
 
-from audit.recorder import Source, acting_as, record
+from audit.recorder import Source, acting, acting_as, record
 from routing.addresses import parse_instance_url
 from routing.decoding import decode_document
 from routing.difference import Diff, compare
@@ -29,7 +31,16 @@ from routing.suspension import suspended
 from routing.writing import write
 from runtime.notify import announce
 
-__all__ = ["TOPIC", "Compiled", "apply", "compile_rows", "current", "publish", "rollback"]
+__all__ = [
+    "TOPIC",
+    "Compiled",
+    "apply",
+    "compile_rows",
+    "current",
+    "editing",
+    "publish",
+    "rollback",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +55,17 @@ def current() -> Revision | None:
     using = database()
     head = RevisionHead.objects.using(using).first()
     return Revision.objects.using(using).filter(number=head.number).first() if head else None
+
+
+@contextmanager
+def editing() -> Iterator[Compiled]:
+    """The rows as they are, while every other publisher waits: to look, decide, then write.
+
+    One transaction; what is written inside is undone when the block raises.
+    """
+    with transaction.atomic(using=database()):
+        _locked_head()
+        yield compile_rows()
 
 
 def publish(source: Source, actor: str, comment: str = "") -> Revision | None:
@@ -73,8 +95,9 @@ def apply(
     """
     files = wanted if isinstance(wanted, Files) else Files(wanted)
     using = database()
+    by = acting_as(actor, source, acting().request_id, acting().client_ip)
     try:
-        with transaction.atomic(using=using), suspended(), acting_as(actor, source):
+        with transaction.atomic(using=using), suspended(), by:
             head = _locked_head()
             stored = compile_rows()
             goal = _goal(stored, files.document, prune=prune)

@@ -4,8 +4,8 @@ A *topic* is a name (``revision``) with a version that can be read from the data
 changes it calls :func:`announce`; a :class:`Watcher` reads the versions of its topics every few
 seconds anyway and calls back when one is new, so a lost notification costs time, not truth.
 An announcement only wakes the watcher: at once within the process, over Redis where it is
-configured (publish and subscribe reach every node of a Redis Cluster through any one of them).
-Many announcements while it works are one wake-up. Leans on runtime.database and runtime.tasks.
+configured. Many announcements while it works are one wake-up. Leans on runtime.database,
+runtime.tasks and runtime.redis.
 """
 
 from __future__ import annotations
@@ -18,14 +18,9 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-import redis
-import redis.asyncio
-import redis.asyncio.retry
-from django.conf import settings
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry
 
+from runtime import redis as stores
 from runtime.database import DatabaseThread
 from runtime.tasks import TaskOwner, repeat
 
@@ -33,8 +28,6 @@ logger = logging.getLogger(__name__)
 
 VersionT = TypeVar("VersionT", bound=Hashable)
 
-_TIMEOUT = 0.5
-_SILENCE = 15.0
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 10.0
 
@@ -51,43 +44,10 @@ def announce(topic: str) -> None:
         here = tuple(_awake)
     for watcher in here:
         watcher.wake(topic)
-    targets = _targets()
-    for place, (url, password) in enumerate(targets, 1):
-        try:
-            with redis.Redis.from_url(url, password=password, **_options(Retry)) as client:
-                client.publish(_channel(topic), b"")
-        except (RedisError, OSError):
-            if place == len(targets):
-                logger.exception("could not announce %s over Redis; it is left to polling", topic)
-        else:
-            return
-
-
-def _targets() -> list[tuple[str, str | None]]:
-    """URLs and passwords of the servers to try, in order; none when Redis is not configured."""
-    gateway = settings.GATEWAY
-    if gateway.redis_cluster_enabled:
-        password = gateway.redis_cluster_password or None
-        return [(f"redis://{node}", password) for node in gateway.redis_cluster_nodes]
-    if gateway.redis_url:
-        return [(gateway.redis_url, None)]
-    if gateway.redis_host:
-        url = f"redis://{gateway.redis_host}:{gateway.redis_port}/{gateway.redis_db}"
-        return [(url, gateway.redis_password or None)]
-    return []
-
-
-def _channel(topic: str) -> str:
-    return f"{settings.GATEWAY.redis_prefix}notify:{topic}"
-
-
-def _options(retry: Callable[[NoBackoff, int], Any]) -> dict[str, Any]:
-    """Fail fast and once: polling is the second try."""
-    return {
-        "socket_timeout": _TIMEOUT,
-        "socket_connect_timeout": _TIMEOUT,
-        "retry": retry(NoBackoff(), 0),
-    }
+    try:
+        stores.publish(stores.channel(topic), b"")
+    except (RedisError, OSError):
+        logger.exception("could not announce %s over Redis; it is left to polling", topic)
 
 
 @dataclass(slots=True)
@@ -131,7 +91,7 @@ class Watcher:
         """Begin to watch, as tasks of *owner*."""
         self._loop = asyncio.get_running_loop()
         owner.start("watcher", self._poll)
-        if _targets():
+        if stores.configured():
             owner.start("watcher subscription", self._subscribe)
 
     @property
@@ -181,27 +141,16 @@ class Watcher:
                 _awake.discard(self)
 
     async def _subscribe(self) -> None:
+        channels = [stores.channel(name) for name in self._topics]
         pause = _FIRST_PAUSE
         while True:
-            for url, password in _targets():
-                try:
-                    await self._listen(url, password)
-                except (RedisError, OSError) as error:
-                    self.failures += 1
-                    logger.warning("no notifications from Redis (%s); polling goes on", error)
+            try:
+                async with aclosing(stores.messages(channels)) as messages:
+                    async for _ in messages:
+                        pause = _FIRST_PAUSE
+                        self._wake.set()
+            except (RedisError, OSError) as error:
+                self.failures += 1
+                logger.warning("no notifications from Redis (%s); polling goes on", error)
             await asyncio.sleep(pause)
-
-    async def _listen(self, url: str, password: str | None) -> None:
-        """Wake at every message, and once when subscribed: something may have been missed."""
-        client = redis.asyncio.Redis.from_url(
-            url, password=password, **_options(redis.asyncio.retry.Retry)
-        )
-        async with aclosing(client), aclosing(client.pubsub()) as pubsub:
-            await pubsub.subscribe(*(_channel(name) for name in self._topics))
-            while True:
-                # A connection that went silent is asked whether it lives, and fails if not.
-                message = await pubsub.get_message(timeout=_SILENCE)
-                if message is None:
-                    await pubsub.ping()
-                elif message["type"] in ("subscribe", "message"):
-                    self._wake.set()
+            pause = min(pause * 2, _LONGEST_PAUSE)

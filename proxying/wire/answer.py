@@ -69,7 +69,7 @@ class Answer:
 
     async def read(self) -> bytes:
         """All of the body that is here, at least a byte of it; ``b""`` at its proper end."""
-        while not self._pieces and self._source is not None:
+        if not self._pieces and self._source is not None:
             self._source.expect_more()
             await self.wait()
         pieces = self._pieces

@@ -6,6 +6,7 @@ import pytest
 from django.core.management import CommandError
 
 from routing import files, revision
+from routing.models import Route
 from tests.revision.test_commands import run
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -69,9 +70,16 @@ def test_what_decided_is_named(arguments: tuple[str, ...], line: str) -> None:
     assert line in run("explain", *arguments)
 
 
-def test_a_method_no_route_takes_is_405() -> None:
-    revision.apply(files.parse([("f", SHOP.replace("/{rest:path}", "/w"))]), prune=True)
+def test_no_route_is_404_and_another_method_is_405() -> None:
+    text = SHOP.replace("/{rest:path}", "/w, methods: [GET]").replace('"/w, methods', "/w, methods")
+    revision.apply(files.parse([("f", text.replace('[GET]"', "[GET]"))]), prune=True)
     assert "404 route_not_found" in run("explain", "GET", "/nowhere")
+    assert "405 method_not_allowed: allowed are GET, HEAD" in run("explain", "PUT", "/w")
+
+
+def test_a_route_that_does_not_compile_is_shown_closed() -> None:
+    Route.objects.filter(name="item").update(rewrite="/{nothing}")
+    assert "503 route_misconfigured: rewrite: " in run("explain", "GET", "/items/7")
 
 
 @pytest.mark.parametrize("arguments", [("GET", "items"), ("GET", "/a", "-H", "nonsense")])

@@ -12,7 +12,7 @@ from django.db import OperationalError, transaction
 from audit.models import AuditEntry
 from audit.recorder import acting_as
 from quotas.models import RateLimit
-from routing import publishing, revision
+from routing import publishing
 from routing.document import Document
 from routing.models import Revision, RevisionHead, Route, Service, ServiceInstance
 
@@ -38,7 +38,7 @@ CHANGES = {
     ),
     "delete": lambda: Route.objects.get(name="public").delete(),
     "delete of a QuerySet": lambda: Route.objects.filter(name="public").delete(),
-    "an instance": lambda: ServiceInstance.objects.first().delete(),
+    "an instance": lambda: ServiceInstance.objects.get(weight=3).delete(),
     "a limit": lambda: RateLimit.objects.update(limit=7),
     "loaddata": lambda: call_command("loaddata", "demo", verbosity=0),
 }
@@ -63,34 +63,34 @@ def test_a_transaction_of_many_changes_is_one_revision(published: Document) -> N
 
 
 def test_a_transaction_that_is_rolled_back_publishes_nothing(published: Document) -> None:
-    with pytest.raises(ZeroDivisionError), transaction.atomic():
+    with transaction.atomic():
         _save()
-        raise ZeroDivisionError
+        transaction.set_rollback(True)
     assert latest() == 1
 
 
 def test_a_savepoint_that_is_rolled_back_does_not_swallow_the_publish(published: Document) -> None:
     with transaction.atomic():
-        with pytest.raises(ZeroDivisionError), transaction.atomic():
+        with transaction.atomic():
             Service.objects.create(name="undone")
-            raise ZeroDivisionError
+            transaction.set_rollback(True)
         _save()
     assert latest() == 2
 
 
 def test_the_revision_names_who_made_the_change(published: Document) -> None:
-    with pytest.raises(ZeroDivisionError), acting_as("alice", "admin"), transaction.atomic():
+    with acting_as("alice", "admin"), transaction.atomic():
         Service.objects.create(name="undone")
-        raise ZeroDivisionError
+        transaction.set_rollback(True)
     with acting_as("bob", "api"):
         _save()
     stored = Revision.objects.get(number=2)
     assert (stored.created_by, stored.source) == ("bob", "api")
 
 
-def test_changes_wait_for_the_command_when_publishing_is_manual(
+def test_changes_wait_for_the_command_when_publishing_is_manual(  # type: ignore[no-untyped-def] # pytest-django's fixture
     published: Document, settings
-) -> None:  # type: ignore[no-untyped-def] # pytest-django's fixture
+) -> None:
     settings.GATEWAY = replace(settings.GATEWAY, publish="manual")
     _save()
     assert latest() == 1
@@ -137,4 +137,3 @@ def test_a_failed_publish_is_made_up_for(broken_publish: pytest.MonkeyPatch) -> 
 def test_healing_without_need_does_nothing(published: Document) -> None:
     publishing.heal()
     assert latest() == 1
-    assert revision.current().number == 1

@@ -57,8 +57,10 @@ def test_what_is_refused_is_named_with_its_place(text: str, message: str) -> Non
 @pytest.mark.parametrize("item", ["[{}]", "{{<<: [{}]}}"])
 def test_aliases_cannot_expand_without_bound(item: str) -> None:
     lines = ["a0: &a0 {x: 1}"]
-    for level in range(1, 10):
-        lines.append(f"a{level}: &a{level} {item.format(','.join([f'*a{level - 1}'] * 10))}")
+    lines += [
+        f"a{level}: &a{level} {item.format(','.join([f'*a{level - 1}'] * 10))}"
+        for level in range(1, 10)
+    ]
     with pytest.raises(YamlTextError, match="expand too far"):
         load_yaml("\n".join(lines))
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 
 import pytest
 
 from proxying.errors import ClientGone
 from proxying.exchange import Body
-from proxying.upstream.base import UpstreamTimeout
+from proxying.upstream.base import Origin, UpstreamTimeout
 from proxying.upstream.native import NativeTransport
 from proxying.wire.framing import FramingError
 from tests.wire.scripted import (
@@ -126,6 +127,25 @@ async def test_an_early_answer_stops_the_upload(serve: Serve, transport: NativeT
     await upstream.closed.wait()
 
 
+async def test_the_headers_of_an_early_answer_are_enough_to_stop(
+    serve: Serve, transport: NativeTransport
+) -> None:
+    stopped = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        peer.send(TOO_LARGE[:-3])
+        await stopped.wait()
+        peer.send(TOO_LARGE[-3:])
+        await peer.gone()
+
+    body = Pieces(b"abc", size=9, wait=True)
+    answer = await transport.send((await serve(script)).origin, request("POST", body=body), PATIENT)
+    await body.stopped.wait()
+    stopped.set()
+    assert (answer.status, await read_all(answer)) == (413, b"big")
+
+
 class Endless:
     """A body that always has more."""
 
@@ -146,6 +166,30 @@ async def test_an_early_answer_is_read_though_the_upstream_hung_up(
     upstream = await serve(script)
     for _ in range(20):
         assert await ask(transport, upstream, request("POST", body=Endless())) == (413, b"big")
+
+
+class HangsUp:
+    """A body whose reading is the upstream's answer and end: the loop sees neither before."""
+
+    size: int | None = None
+
+    def __init__(self, listener: socket.socket) -> None:
+        self._listener = listener
+
+    async def read(self) -> bytes:
+        connection, _ = self._listener.accept()
+        connection.send(TOO_LARGE)
+        connection.close()  # the request's head is unread, so this resets
+        return b"more"
+
+
+async def test_an_answer_is_rescued_from_a_connection_that_cannot_be_written(
+    transport: NativeTransport,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        origin = Origin("http", "127.0.0.1", listener.getsockname()[1], b"a")
+        answer = await transport.send(origin, request("POST", body=HangsUp(listener)), PATIENT)
+        assert (answer.status, await read_all(answer)) == (413, b"big")
 
 
 @pytest.mark.parametrize("size", [None, 9])

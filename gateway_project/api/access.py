@@ -1,0 +1,116 @@
+"""Who may use the API: staff, with Django's permissions on the models behind each endpoint.
+
+Leans on REST framework, and on ``audit.recorder`` to name whoever acts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from typing import Any, ClassVar
+
+from django.db import models
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from rest_framework.authentication import (
+    BaseAuthentication,
+    BasicAuthentication,
+    SessionAuthentication,
+)
+from rest_framework.exceptions import PermissionDenied
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from audit.recorder import acting_as
+from gateway_project.api.problems import answer_error
+
+_VERBS = {
+    "list": "view",
+    "retrieve": "view",
+    "create": "add",
+    "update": "change",
+    "partial_update": "change",
+    "destroy": "delete",
+}
+
+
+def permissions_on(
+    model: type[models.Model], **actions: Iterable[str]
+) -> dict[str, tuple[str, ...]]:
+    """The permissions each action needs; *actions* adds further ones by their verbs."""
+    verbs = {**{action: (verb,) for action, verb in _VERBS.items()}, **actions}
+    return {action: needed(model, *names) for action, names in verbs.items()}
+
+
+def needed(model: type[models.Model], *verbs: str) -> tuple[str, ...]:
+    """Full names of permissions on *model*: ``routing.change_route``."""
+    meta = model._meta
+    return tuple(f"{meta.app_label}.{verb}_{meta.model_name}" for verb in verbs)
+
+
+def require(request: Request, permissions: Iterable[str]) -> None:
+    """Raise PermissionDenied, naming what the user lacks."""
+    missing = [name for name in permissions if not request.user.has_perm(name)]
+    if missing:
+        raise PermissionDenied(f"You need the permission {', '.join(missing)}.")
+
+
+class StaffWithPermissions(BasePermission):
+    """Signed-in staff who hold every permission the view asks for."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        if not (request.user.is_authenticated and request.user.is_staff):
+            return False
+        if isinstance(view, StaffView):
+            require(request, view.required_permissions())
+        return True
+
+
+class StaffView(APIView):
+    """What every view of the API has: its door, its errors, and whoever acts in the audit log."""
+
+    # Basic first: the first one decides that a stranger is answered 401 and not 403.
+    authentication_classes: ClassVar[list[type[BaseAuthentication]]] = [
+        BasicAuthentication,
+        SessionAuthentication,
+    ]
+    permission_classes = [StaffWithPermissions]
+    metadata_class = None
+
+    def required_permissions(self) -> tuple[str, ...]:
+        """Permissions the present request needs; being staff is always needed."""
+        return ()
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Name the actor once it is known, until the answer is made."""
+        with ExitStack() as self._acting:
+            return super().dispatch(request, *args, **kwargs)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        self._acting.enter_context(
+            acting_as(
+                request.user.get_username(),
+                "api",
+                request_id=request.headers.get("X-Request-Id", ""),
+                client_ip=request.META.get("REMOTE_ADDR", ""),
+            )
+        )
+
+    def get_exception_handler(self) -> Callable[..., HttpResponseBase | None]:
+        return answer_error
+
+
+class ActionView(StaffView):
+    """A viewset's door: ``permissions`` says what each of its actions needs.
+
+    An action that is not listed is refused to everybody.
+    """
+
+    permissions: ClassVar[dict[str, tuple[str, ...]]]
+    action: str | None
+
+    def required_permissions(self) -> tuple[str, ...]:
+        # Without an action the method is not allowed, which is said after this.
+        return () if self.action is None else self.permissions[self.action]

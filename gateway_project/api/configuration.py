@@ -1,0 +1,176 @@
+"""``/services/`` and ``/routes/``: configuration objects by name.
+
+Every write looks, checks ``If-Match`` and writes while other publishers wait
+(:func:`routing.revision.editing`), and leads to one revision at most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, ClassVar, get_args
+
+from django.db.models import Model
+from drf_spectacular.utils import extend_schema, extend_schema_view
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import GenericViewSet
+
+from gateway_project.api import listing
+from gateway_project.api.access import ActionView, needed, permissions_on, require
+from gateway_project.api.bodies import JsonParser, MergePatchParser, merge
+from gateway_project.api.objects import (
+    ROUTE,
+    SERVICE,
+    Kind,
+    Spec,
+    name_of_new_route,
+    name_of_new_service,
+    taken,
+)
+from gateway_project.api.schema import IF_MATCH, ApiSchema
+from gateway_project.api.serializers import RouteSerializer, ServiceSerializer
+from gateway_project.api.versions import is_unchanged, require_match, tag_of
+from routing import revision
+from routing.document import BalancerName
+from routing.errors import ConfigurationError
+from routing.models import Route, Service
+from routing.reading import Compiled
+from routing.suspension import suspended
+
+_DESCRIBED = extend_schema_view(
+    create=extend_schema(summary="Add one; its name must be free."),
+    update=extend_schema(summary="Replace it, or add it under this name.", parameters=[IF_MATCH]),
+    partial_update=extend_schema(
+        summary="Change the fields that are given (RFC 7396).", parameters=[IF_MATCH]
+    ),
+    destroy=extend_schema(summary="Remove it.", parameters=[IF_MATCH]),
+)
+
+
+class _ObjectViewSet(ActionView, GenericViewSet[Any]):
+    """What services and routes have in common."""
+
+    schema = ApiSchema()
+    parser_classes = [JsonParser, MergePatchParser]
+    pagination_class = listing.Pages
+    filter_backends = [listing.QueryFilter]
+    lookup_field = "name"
+    lookup_value_regex = "[^/]+"
+    model: ClassVar[type[Model]]
+    kind: ClassVar[Kind]
+
+    def list(self, request: Request) -> Response:
+        rows = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
+        specs = self.kind.find(revision.compile_rows().document)
+        # A row that went away between the two queries is not there any more.
+        shown = [row.name for row in rows if row.name in specs]
+        return self.get_paginated_response([self.kind.content(name, specs[name]) for name in shown])
+
+    def retrieve(self, request: Request, name: str) -> Response:
+        spec = self._stored(revision.compile_rows(), name)
+        if is_unchanged(request, tag_of(spec)):
+            return Response(status=HTTPStatus.NOT_MODIFIED, headers={"ETag": tag_of(spec)})
+        return self._answer(name, spec)
+
+    def create(self, request: Request) -> Response:
+        name = self.name_of_new(request.data)
+        with revision.editing() as stored:
+            if name in self.kind.find(stored.document):
+                raise taken(name)
+            self._apply(request.data, name)
+            return self._answer_written(name, HTTPStatus.CREATED)
+
+    def update(self, request: Request, name: str) -> Response:
+        with revision.editing() as stored:
+            before = self.kind.find(stored.document).get(name)
+            require_match(request, tag_of(before) if before else None)
+            if before is None:
+                require(request, needed(self.model, "add"))
+            self._apply(request.data, name)
+            return self._answer_written(name, HTTPStatus.OK if before else HTTPStatus.CREATED)
+
+    def partial_update(self, request: Request, name: str) -> Response:
+        with revision.editing() as stored:
+            before = self._stored(stored, name)
+            require_match(request, tag_of(before))
+            self._apply(self._merged(name, before, request.data), name)
+            return self._answer_written(name, HTTPStatus.OK)
+
+    def destroy(self, request: Request, name: str) -> Response:
+        with revision.editing() as stored, suspended():
+            require_match(request, tag_of(self._stored(stored, name)))
+            self.get_queryset().select_for_update().get(name=name).delete()
+            revision.publish("api", request.user.get_username(), f"delete {self.kind.name} {name}")
+        return Response(status=HTTPStatus.NO_CONTENT)
+
+    name_of_new: ClassVar[Callable[[Any], str]]
+
+    def _stored(self, stored: Compiled, name: str) -> Spec:
+        spec = self.kind.find(stored.document).get(name)
+        if spec is None:
+            raise NotFound(f"There is no {self.kind.name} {name!r}.")
+        return spec
+
+    def _merged(self, name: str, before: Spec, patch: Any) -> Any:
+        merged = merge(self.kind.content(name, before), patch)
+        if isinstance(patch, dict):
+            kept = (field for field in self.kind.nulls if patch.get(field, "") is None)
+            merged.update(dict.fromkeys(kept))
+        return merged
+
+    def _apply(self, raw: Any, name: str) -> None:
+        document = self.kind.document(raw, name)
+        try:
+            revision.apply(
+                document,
+                actor=self.request.user.get_username(),
+                source="api",
+                comment=f"{self.request.method} {self.kind.name} {name}",
+            )
+        except ConfigurationError as error:
+            raise self.kind.refusal(error, name) from None
+
+    def _answer_written(self, name: str, status: HTTPStatus) -> Response:
+        return self._answer(name, self._stored(revision.compile_rows(), name), status)
+
+    def _answer(self, name: str, spec: Spec, status: HTTPStatus = HTTPStatus.OK) -> Response:
+        return Response(
+            self.kind.content(name, spec), status=status, headers={"ETag": tag_of(spec)}
+        )
+
+
+@_DESCRIBED
+class ServiceViewSet(_ObjectViewSet):
+    """Services, each with its instances as a whole."""
+
+    queryset = Service.objects.all()
+    serializer_class = ServiceSerializer
+    model = Service
+    kind = SERVICE
+    name_of_new = staticmethod(name_of_new_service)
+    permissions = permissions_on(Service)
+    filters = {
+        "balancer": listing.choice("balancer", get_args(BalancerName)),
+        "instance": listing.text("instances__url"),
+    }
+    orders = ("name", "balancer")
+
+
+@_DESCRIBED
+class RouteViewSet(_ObjectViewSet):
+    """Routes, each with its rate limits."""
+
+    queryset = Route.objects.all()
+    serializer_class = RouteSerializer
+    model = Route
+    kind = ROUTE
+    name_of_new = staticmethod(name_of_new_route)
+    permissions = permissions_on(Route)
+    filters = {
+        "service": listing.text("service__name"),
+        "enabled": listing.boolean("enabled"),
+        "auth_required": listing.boolean("auth_required"),
+    }
+    orders = ("name", "path", "priority")
