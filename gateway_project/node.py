@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from django.conf import settings as django_settings
 
 from gateway_project import access_log
+from gateway_project.control_plane import control_plane_port
 from gateway_project.probes import Check, Probes
 from gateway_project.shared_redis import SharedRedis
 from keys.authentication import Authenticator
@@ -22,6 +23,7 @@ from keys.tokens import TokenVerifier, only_key
 from proxying import metrics
 from proxying.admission import Bounds
 from proxying.breakers import Breakers
+from proxying.control_plane import control_plane_plan
 from proxying.forwarding import Forwarder
 from proxying.gateway import Gateway
 from proxying.reporting import BreakerReporter
@@ -92,6 +94,7 @@ class Node:
 
     def _gateway(self) -> Gateway:
         settings = self._settings
+        port = control_plane_port()
         return Gateway(
             bounds=Bounds(
                 target=settings.max_target_bytes,
@@ -103,6 +106,7 @@ class Node:
             limiter=self._limiter,
             forwarder=Forwarder(self._transport, max_body_bytes=settings.max_body_bytes),
             local=self.probes.handlers(metrics=settings.prometheus_enabled),
+            control_plane=control_plane_plan(port) if port is not None else None,
             observers=(metrics.observe, access_log.observe),
         )
 

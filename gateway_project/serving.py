@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.multiprocess import MultiProcessCollector
 from uvicorn.supervisors import ChangeReload, Multiprocess
 
+from gateway_project.control_plane import ControlPlane
 from gateway_project.env import Settings
 from gateway_project.env_files import PROJECT_DIRECTORY
 
@@ -73,9 +74,10 @@ def server_config(
     )
 
 
-def serve(config: ServerConfig) -> None:
+def serve(config: ServerConfig, control_plane: ControlPlane) -> None:
     """Serve until told to stop. Exits with uvicorn's code when the application cannot start."""
     server = uvicorn.Server(config)
+    control_plane.start()
     try:
         if config.should_reload:
             ChangeReload(config, target=server.run, sockets=[config.bind_socket()]).run()
@@ -87,6 +89,8 @@ def serve(config: ServerConfig) -> None:
                 sys.exit(3)
     except KeyboardInterrupt:
         logger.info("stopped from the keyboard")
+    finally:
+        control_plane.stop()
 
 
 def refusal(settings: Settings) -> str:

@@ -166,6 +166,7 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "Gateway",
     "DESCRIPTION": "The gateway's configuration, over the same models as the admin.",
     "VERSION": "1",
+    "OAS_VERSION": "3.1.0",  # the document's own schema is JSON Schema 2020-12, which 3.0 is not
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAdminUser"],
     "SWAGGER_UI_DIST": "SIDECAR",

@@ -1,8 +1,11 @@
-"""Paths that Django answers: the admin. The gateway's own probes stand in front of Django."""
+"""Paths that Django answers: the admin and the REST API. The probes stand in front."""
 
 from __future__ import annotations
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
 
-urlpatterns = [path("admin/", admin.site.urls)]
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("api/gateway/", include("gateway_project.api.urls")),
+]

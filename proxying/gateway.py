@@ -66,10 +66,12 @@ class Gateway:
     forwarder: Forwarder
     local: Mapping[str, LocalHandler] = field(default_factory=dict)
     """The gateway's own endpoints that are answered in the data plane, by path."""
+    control_plane: Plan | None = None
+    """Where all other reserved paths go; ``None``: the binding has Django in its own process."""
     observers: Sequence[Observer] = ()
 
     def admit(self, exchange: Exchange) -> bool:
-        """Take the request in; ``False`` when its path belongs to the control plane.
+        """Take the request in; ``False`` when its path is for Django in the binding's process.
 
         A request that cannot be taken in is admitted with its failure, to be answered.
         """
@@ -79,7 +81,9 @@ class Gateway:
         except _EXPECTED as failure:
             exchange.failure = failure
             return True
-        return exchange.path in self.local or not is_reserved(exchange.path)
+        if self.control_plane is not None or exchange.path in self.local:
+            return True
+        return not is_reserved(exchange.path)
 
     async def __call__(self, exchange: Exchange) -> Answer:
         """The answer of the upstream, or the problem that kept the request from it.
@@ -103,6 +107,9 @@ class Gateway:
         local = self.local.get(exchange.path)
         if local is not None:
             return await local(exchange)
+        if self.control_plane is not None and is_reserved(exchange.path):
+            exchange.route = self.control_plane.route
+            return await self.forwarder.forward(exchange, self.control_plane)
         plan = self._match(exchange)
         exchange.caller = await self._identify(exchange)
         exchange.decision = await self._spend(exchange, plan)

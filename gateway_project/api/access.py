@@ -13,7 +13,6 @@ from django.db import models
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from rest_framework.authentication import (
-    BaseAuthentication,
     BasicAuthentication,
     SessionAuthentication,
 )
@@ -21,6 +20,7 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
+from rest_framework.viewsets import ViewSet
 
 from audit.recorder import acting_as
 from gateway_project.api.problems import answer_error
@@ -71,10 +71,7 @@ class StaffView(APIView):
     """What every view of the API has: its door, its errors, and whoever acts in the audit log."""
 
     # Basic first: the first one decides that a stranger is answered 401 and not 403.
-    authentication_classes: ClassVar[list[type[BaseAuthentication]]] = [
-        BasicAuthentication,
-        SessionAuthentication,
-    ]
+    authentication_classes = [BasicAuthentication, SessionAuthentication]
     permission_classes = [StaffWithPermissions]
     metadata_class = None
 
@@ -102,15 +99,14 @@ class StaffView(APIView):
         return answer_error
 
 
-class ActionView(StaffView):
+class ActionView(StaffView, ViewSet):
     """A viewset's door: ``permissions`` says what each of its actions needs.
 
     An action that is not listed is refused to everybody.
     """
 
     permissions: ClassVar[dict[str, tuple[str, ...]]]
-    action: str | None
 
     def required_permissions(self) -> tuple[str, ...]:
         # Without an action the method is not allowed, which is said after this.
-        return () if self.action is None else self.permissions[self.action]
+        return self.permissions[self.action] if self.action else ()

@@ -52,7 +52,7 @@ class YamlParser(BaseParser):
         stream: IO[bytes],
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
-    ) -> str:
+    ) -> Any:
         return _text(stream)
 
 

@@ -6,7 +6,6 @@ Every write looks, checks ``If-Match`` and writes while other publishers wait
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, ClassVar, get_args
 
@@ -25,8 +24,6 @@ from gateway_project.api.objects import (
     SERVICE,
     Kind,
     Spec,
-    name_of_new_route,
-    name_of_new_service,
     taken,
 )
 from gateway_project.api.schema import IF_MATCH, ApiSchema
@@ -75,7 +72,7 @@ class _ObjectViewSet(ActionView, GenericViewSet[Any]):
         return self._answer(name, spec)
 
     def create(self, request: Request) -> Response:
-        name = self.name_of_new(request.data)
+        name = self.kind.name_of_new(request.data)
         with revision.editing() as stored:
             if name in self.kind.find(stored.document):
                 raise taken(name)
@@ -104,8 +101,6 @@ class _ObjectViewSet(ActionView, GenericViewSet[Any]):
             self.get_queryset().select_for_update().get(name=name).delete()
             revision.publish("api", request.user.get_username(), f"delete {self.kind.name} {name}")
         return Response(status=HTTPStatus.NO_CONTENT)
-
-    name_of_new: ClassVar[Callable[[Any], str]]
 
     def _stored(self, stored: Compiled, name: str) -> Spec:
         spec = self.kind.find(stored.document).get(name)
@@ -149,7 +144,6 @@ class ServiceViewSet(_ObjectViewSet):
     serializer_class = ServiceSerializer
     model = Service
     kind = SERVICE
-    name_of_new = staticmethod(name_of_new_service)
     permissions = permissions_on(Service)
     filters = {
         "balancer": listing.choice("balancer", get_args(BalancerName)),
@@ -166,7 +160,6 @@ class RouteViewSet(_ObjectViewSet):
     serializer_class = RouteSerializer
     model = Route
     kind = ROUTE
-    name_of_new = staticmethod(name_of_new_route)
     permissions = permissions_on(Route)
     filters = {
         "service": listing.text("service__name"),

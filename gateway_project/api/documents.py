@@ -10,7 +10,6 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.viewsets import ViewSet
 
 from gateway_project.api.access import ActionView, needed, require
 from gateway_project.api.bodies import JsonParser, OtherYamlParser, YamlParser, as_text
@@ -29,7 +28,7 @@ _WRITE = (*needed(Service, "add", "change"), *needed(Route, "add", "change"))
 _PRUNE = (*needed(Service, "delete"), *needed(Route, "delete"))
 
 
-class ApplyView(ActionView, ViewSet):
+class ApplyView(ActionView):
     """Makes the rows those of a document."""
 
     schema = ApiSchema()
@@ -74,8 +73,6 @@ class ApplyView(ActionView, ViewSet):
 class _TextRenderer(BaseRenderer):
     """Text that is written already."""
 
-    charset = "utf-8"
-
     def render(
         self,
         data: Any,
@@ -95,10 +92,9 @@ class YamlDocument(_TextRenderer):
 class JsonDocument(_TextRenderer):
     media_type = "application/json"
     format = "json"
-    charset = None
 
 
-class ExportView(ActionView, ViewSet):
+class ExportView(ActionView):
     """The live configuration."""
 
     schema = ApiSchema()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from django.utils.dateparse import parse_datetime
 from rest_framework.exceptions import ValidationError
 from rest_framework.filters import BaseFilterBackend
@@ -98,8 +98,8 @@ class QueryFilter(BaseFilterBackend):
     """Applies the view's ``filters`` and ``orders`` (names of fields; ``-`` reverses)."""
 
     def filter_queryset(
-        self, request: Request, queryset: QuerySet[Model], view: APIView
-    ) -> QuerySet[Model]:
+        self, request: Request, queryset: QuerySet[Any, Any], view: APIView
+    ) -> QuerySet[Any, Any]:
         filters: dict[str, Filter] = getattr(view, "filters", {})
         known_parameters(request, (*filters, "ordering", "page", "page_size"))
         for name, one in filters.items():
@@ -113,8 +113,8 @@ class QueryFilter(BaseFilterBackend):
         return self._ordered(request, queryset, getattr(view, "orders", ()))
 
     def _ordered(
-        self, request: Request, queryset: QuerySet[Model], orders: tuple[str, ...]
-    ) -> QuerySet[Model]:
+        self, request: Request, queryset: QuerySet[Any, Any], orders: tuple[str, ...]
+    ) -> QuerySet[Any, Any]:
         wanted = request.query_params.get("ordering")
         if wanted is None:
             return queryset
@@ -130,9 +130,7 @@ class QueryFilter(BaseFilterBackend):
         parameters = [_parameter(name, one.schema) for name, one in filters.items()]
         if orders := getattr(view, "orders", ()):
             words = f"Fields separated by commas, - reverses: {', '.join(orders)}."
-            parameters.append(
-                {**_parameter("ordering", {"type": "string"}), "description": words}
-            )
+            parameters.append({**_parameter("ordering", {"type": "string"}), "description": words})
         return parameters
 
 

@@ -15,7 +15,7 @@ import msgspec
 from gateway_project.api.problems import Refusal, errors_of, invalid
 from routing.decoding import decode_route, decode_service
 from routing.document import Document, RouteSpec, ServiceSpec
-from routing.errors import ConfigurationError, Fault
+from routing.errors import ConfigurationError
 from routing.table import default_name
 
 Spec = ServiceSpec | RouteSpec
@@ -30,7 +30,8 @@ class Kind:
 
     name: str
     find: Callable[[Document], Mapping[str, Spec]]
-    decode: Callable[[dict[str, Any], str], Document]
+    decode: Callable[[Any, str], Document]
+    name_of_new: Callable[[Any], str]
     nulls: tuple[str, ...] = ()
 
     def where(self, name: str) -> str:
@@ -46,10 +47,10 @@ class Kind:
 
         Raises Refusal with the faults.
         """
+        given = raw.get("name", name) if isinstance(raw, dict) else name
+        if given != name:
+            raise invalid([{"field": "name", "reason": f"must be {name!r}"}])
         try:
-            given = raw.get("name", name) if isinstance(raw, dict) else name
-            if given != name:
-                raise ConfigurationError([Fault(self.where(name), "name", f"must be {name!r}")])
             return self.decode(raw, name)
         except ConfigurationError as error:
             raise self.refusal(error, name) from None
@@ -70,12 +71,12 @@ def full(value: Any) -> Any:
     return value
 
 
-def name_of_new_service(raw: Any) -> str:
+def _name_of_new_service(raw: Any) -> str:
     """The name a new service asks for. Raises Refusal."""
     return _given_name(raw) or _refuse("name", "required")
 
 
-def name_of_new_route(raw: Any) -> str:
+def _name_of_new_route(raw: Any) -> str:
     """The name a new route asks for, or the one it gets as in files. Raises Refusal."""
     if given := _given_name(raw):
         return given
@@ -114,7 +115,16 @@ def _route_document(raw: Any, name: str) -> Document:
     return Document(routes=(decode_route(raw, ROUTE.where(name)),))
 
 
-SERVICE = Kind("service", lambda document: document.services, _service_document, ("breaker",))
+SERVICE = Kind(
+    "service",
+    lambda document: document.services,
+    _service_document,
+    _name_of_new_service,
+    nulls=("breaker",),
+)
 ROUTE = Kind(
-    "route", lambda document: {one.name: one for one in document.routes}, _route_document
+    "route",
+    lambda document: {one.name: one for one in document.routes},
+    _route_document,
+    _name_of_new_route,
 )

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.core.exceptions import SuspiciousOperation
 from django.db import OperationalError
 from django.db.models import ProtectedError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
@@ -88,40 +88,50 @@ def _refusal(error: Exception, request: Request) -> Refusal:
             return error
         case ConfigurationError():
             return invalid(errors_of(error))
-        case exceptions.ValidationError():
-            return invalid(list(_flat(error.detail)))
-        case exceptions.AuthenticationFailed() if getattr(request, "axes_locked_out", False):
-            detail = "Too many wrong passwords; this user is locked out for a while."
-            return Refusal(HTTPStatus.TOO_MANY_REQUESTS, "locked_out", detail)
         case exceptions.APIException():
-            status = HTTPStatus(error.status_code)
-            return Refusal(status, _code(error), str(error.detail))
-        case Http404():
-            return Refusal(HTTPStatus.NOT_FOUND, "not_found", "There is no such object.")
-        case PermissionDenied():
-            return Refusal(HTTPStatus.FORBIDDEN, "permission_denied", str(error))
+            return _of_framework(error, request)
         case ProtectedError():
             users = ", ".join(sorted(str(one) for one in error.protected_objects))
             return Refusal(HTTPStatus.CONFLICT, "in_use", f"It is used by {users}.")
-        case SuspiciousOperation():
-            return Refusal(HTTPStatus.BAD_REQUEST, "bad_request", "The request is not valid.")
-        case OperationalError():
-            logger.error("the database failed under a request to the API", exc_info=error)
-            detail = "The database cannot be reached; try again."
-            return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "database_unavailable", detail)
-    logger.error("a request to the API failed", exc_info=error)
-    detail = "The request failed; the failure is logged."
-    return Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", detail)
+    known = (refusal for kind, refusal in _FOREIGN.items() if isinstance(error, kind))
+    refusal = next(known, _UNKNOWN)
+    if refusal.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.error("a request to the API failed", exc_info=error)
+    return refusal
+
+
+_FOREIGN: dict[type[Exception], Refusal] = {
+    Http404: Refusal(HTTPStatus.NOT_FOUND, "not_found", "There is no such object."),
+    SuspiciousOperation: Refusal(
+        HTTPStatus.BAD_REQUEST, "bad_request", "The request is not valid."
+    ),
+    OperationalError: Refusal(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "database_unavailable",
+        "The database cannot be reached; try again.",
+    ),
+}
+_UNKNOWN = Refusal(
+    HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "The request failed; that is logged."
+)
+
+
+def _of_framework(error: exceptions.APIException, request: Request) -> Refusal:
+    if isinstance(error, exceptions.ValidationError):
+        return invalid(list(_flat(error.detail)))
+    if isinstance(error, exceptions.AuthenticationFailed) and getattr(
+        request, "axes_locked_out", False
+    ):
+        detail = "Too many wrong passwords; this user is locked out for a while."
+        return Refusal(HTTPStatus.TOO_MANY_REQUESTS, "locked_out", detail)
+    code = getattr(error.detail, "code", None) or error.default_code
+    return Refusal(HTTPStatus(error.status_code), str(code), str(error.detail))
 
 
 def invalid(errors: Errors) -> Refusal:
     """400 for content that does not validate, with every field that is wrong."""
     detail = "Nothing was changed; errors names each field and what is allowed there."
     return Refusal(HTTPStatus.BAD_REQUEST, "invalid_content", detail, errors)
-
-
-def _code(error: exceptions.APIException) -> str:
-    return str(getattr(error.detail, "code", None) or error.default_code)
 
 
 def _flat(detail: Any, path: str = "") -> Iterator[dict[str, str]]:

@@ -6,6 +6,8 @@ carry its name into the OpenAPI schema.
 
 from __future__ import annotations
 
+import json
+from copy import copy
 from typing import Any, TypeVar
 
 from django.core.exceptions import ValidationError as ModelError
@@ -40,7 +42,7 @@ class Closed(serializers.Serializer[Any]):
         if isinstance(data, dict) and (unknown := [key for key in data if key not in self.fields]):
             known = ", ".join(self.fields)
             raise serializers.ValidationError(
-                {key: f"unknown key; known are {known}" for key in unknown}
+                dict.fromkeys(unknown, f"unknown key; known are {known}")
             )
         return super().to_internal_value(data)
 
@@ -55,16 +57,13 @@ class ModelSerializer(Closed, serializers.ModelSerializer[ModelT]):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Fill a copy of the row and clean it; the real one is not touched before it is saved."""
-        model: type[models.Model] = self.Meta.model  # type: ignore[attr-defined]  # REST framework declares no Meta
-        row = model()
-        if self.instance is not None:
-            row.__dict__.update(self.instance.__dict__)
+        model: Any = self.Meta.model
+        row: models.Model = model() if self.instance is None else copy(self.instance)
         for name, value in attrs.items():
             setattr(row, name, value)
-        written = {field.name for field in model._meta.fields} & {*self.fields}
-        unwritten = {field.name for field in model._meta.fields} - written
+        written = {field.source for field in self._writable_fields}
         try:
-            row.full_clean(exclude=unwritten)
+            row.full_clean(exclude={field.name for field in row._meta.fields} - written)
         except ModelError as error:
             raise serializers.ValidationError(error.message_dict) from None
         return attrs
@@ -172,7 +171,7 @@ class FullRevisionSerializer(RevisionSerializer):
 
     @extend_schema_field({"type": "object", "additionalProperties": True})
     def get_document(self, row: Revision) -> Any:
-        return serializers.json.loads(row.document)
+        return json.loads(row.document)
 
 
 class BreakerStateSerializer(serializers.ModelSerializer[BreakerState]):

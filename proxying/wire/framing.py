@@ -142,3 +142,38 @@ def joined(lines: list[bytes]) -> bytes:
 def chunk(piece: bytes) -> bytes:
     """*piece*, which is not empty, as one chunk (RFC 9112 7.1)."""
     return b"%x\r\n%b\r\n" % (len(piece), piece)
+
+
+# --- of requests ----------------------------------------------------------------------------------
+
+_HEX_DIGITS = b"0123456789abcdefABCDEF"
+_CONTROLS = bytes(range(0x09)) + bytes(range(0x0A, 0x20)) + b"\x7f"
+_MAX_SIZE_DIGITS = 15
+
+
+def client_keeps_alive(connection: Iterable[bytes], *, http11: bool) -> bool:
+    """Whether a client may send another request; HTTP/1.0 has to ask for it (RFC 9112 9.3)."""
+    if http11:
+        return keeps_alive(connection, http11=True)
+    options = [o.strip(b" \t").lower() for value in connection for o in value.split(b",")]
+    return b"keep-alive" in options and b"close" not in options
+
+
+def chunk_size(line: bytes) -> int:
+    """The size that *line*, without its CRLF, declares; extensions are ignored (RFC 9112 7.1)."""
+    digits, extended, extension = line.partition(b";")
+    if not 0 < len(digits) <= _MAX_SIZE_DIGITS or digits.strip(_HEX_DIGITS):
+        raise FramingError("a chunk size is not a plain hexadecimal number")
+    if extended and len(extension.translate(None, _CONTROLS)) != len(extension):
+        raise FramingError("a control byte in a chunk extension")
+    return int(digits, 16)
+
+
+def check_trailers(block: bytes) -> None:
+    """Refuse a trailer section, its blank line included, that is not field lines (5, 7.1.2)."""
+    for line in block.split(b"\r\n")[:-2]:
+        name, colon, value = line.partition(b":")
+        if not colon or not name or name.strip() != name:
+            raise FramingError("a trailer is not a field line")
+        if len(value.translate(None, _CONTROLS)) != len(value):
+            raise FramingError("a control byte in a trailer")

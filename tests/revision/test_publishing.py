@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 from django.core.management import call_command
-from django.db import OperationalError, transaction
+from django.db import OperationalError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from audit.models import AuditEntry
 from audit.recorder import acting_as
@@ -60,6 +61,13 @@ def test_a_transaction_of_many_changes_is_one_revision(published: Document) -> N
         Service.objects.create(name="new")
         assert latest() == 1
     assert latest() == 2
+
+
+def test_a_transaction_of_many_changes_is_compiled_once(published: Document) -> None:
+    with CaptureQueriesContext(connection) as queries, transaction.atomic():
+        for name in "abc":
+            Service.objects.create(name=name)
+    assert sum('FROM "revision_head"' in one["sql"] for one in queries) == 1
 
 
 def test_a_transaction_that_is_rolled_back_publishes_nothing(published: Document) -> None:

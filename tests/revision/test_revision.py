@@ -70,6 +70,12 @@ def test_the_diff_names_each_field_that_changed(published: Document) -> None:
     )
 
 
+def test_applying_compiles_for_one_publish_only(published: Document, globex: Document) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        revision.apply(globex)
+    assert sum('FROM "revision_head"' in one["sql"] for one in queries) == 1
+
+
 def test_what_a_file_does_not_name_stays(published: Document, globex: Document) -> None:
     revision.apply(globex)
     assert set(Route.objects.values_list("name", flat=True)) == {"orders", "public", "globex"}
@@ -113,6 +119,14 @@ def test_limits_are_replaced_in_place(published: Document) -> None:
         (1, "second", "ip"),
     ]
     assert after[0].pk == before.pk
+
+
+def test_a_limit_that_is_no_longer_named_is_removed(published: Document) -> None:
+    route = Route.objects.get(name="orders")
+    with suspended():
+        RateLimit.objects.create(route=route, limit=1, per="second")
+    revision.apply(published)
+    assert list(RateLimit.objects.values_list("limit", flat=True)) == [100]
 
 
 def test_one_spelling_of_an_address_is_no_change(published: Document) -> None:
@@ -230,7 +244,8 @@ def test_reading_takes_as_many_queries_for_a_hundred_routes_as_for_two(
     with CaptureQueriesContext(connection) as few:
         compile_rows()
     more = tuple(msgspec.structs.replace(published.routes[0], name=f"r{n}") for n in range(100))
-    revision.apply(Document(services=dict(published.services), routes=more))
+    services = {f"s{n}": ServiceSpec() for n in range(20)} | dict(published.services)
+    revision.apply(Document(services=services, routes=more))
     with CaptureQueriesContext(connection) as many:
         compile_rows()
     assert len(many) == len(few)

@@ -63,6 +63,14 @@ async def test_the_next_revision_is_taken_over_once(published: Document, node: N
     assert node.swapped[-1][1].routes["public"].priority == 3
 
 
+async def test_a_revision_already_served_is_not_swapped_in_again(
+    published: Document, node: Node
+) -> None:
+    await node.revisions.start(node.watcher)
+    await node.revisions.start(Watcher(node.database, 600))
+    assert node.numbers == [1]
+
+
 async def test_of_many_revisions_only_the_last_is_taken_over(
     published: Document, node: Node
 ) -> None:

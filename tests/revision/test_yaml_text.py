@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from routing.yaml_text import YamlTextError, dump_yaml_text, load_yaml
@@ -66,6 +66,9 @@ def test_aliases_cannot_expand_without_bound(item: str) -> None:
 
 
 @given(TEXT, TEXT)
+@example("on", "0o17")
+@example("1_000", "1e3")
+@example("~", "1:30")
 def test_any_text_survives_writing_for_readers_of_both_versions(key: str, value: str) -> None:
     written = dump_yaml_text({key: value, "list": [value], "deep": {"value": value}})
     expected = {key: value, "list": [value], "deep": {"value": value}}

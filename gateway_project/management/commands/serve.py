@@ -12,6 +12,7 @@ from django.db import DatabaseError, connections
 from django.db.migrations.executor import MigrationExecutor
 
 from gateway_project import serving
+from gateway_project.control_plane import ControlPlane
 from gateway_project.env import Settings
 from gateway_project.launching import add_serve_options
 
@@ -42,7 +43,8 @@ class Command(BaseCommand):
         _refuse_pending_migrations()
         connections.close_all()
         serving.serve_metrics(settings)
-        serving.serve(serving.server_config(settings, reload=options["reload"], tls=tls))
+        config = serving.server_config(settings, reload=options["reload"], tls=tls)
+        serving.serve(config, ControlPlane(settings.admin_port))
 
 
 def _tls(certificate: str | None, key: str | None) -> serving.Tls | None:

@@ -1,0 +1,115 @@
+"""The control-plane process of ``serve``: Django on a loopback port, kept running.
+
+The data plane reaches it like any other upstream, so an admin page never slows a request (DESIGN
+decision 5). The port is bound once, by the supervising process, and handed to every process that
+follows: a control plane that crashed is replaced behind the same port. ``python -m
+gateway_project.control_plane FD`` is that process.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from typing import Final
+
+import uvicorn
+
+from gateway_project.env_files import PROJECT_DIRECTORY
+
+PORT_VARIABLE: Final = "GATEWAY_CONTROL_PLANE_PORT"
+"""How workers are told where it listens; set by ``serve``, no setting of the operator's."""
+APPLICATION: Final = "gateway_project.asgi:control_plane"
+
+_PAUSE: Final = 1.0
+_STOP_SECONDS: Final = 15.0
+
+logger = logging.getLogger(__name__)
+
+
+class ControlPlane:
+    """Starts the process and starts it again whenever it ends; owns its socket and one thread."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_server(("127.0.0.1", port))
+        self._stopping = threading.Event()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._thread = threading.Thread(target=self._keep_running, name="control-plane")
+
+    def start(self) -> None:
+        """Tell this process's environment the port, and begin."""
+        os.environ[PORT_VARIABLE] = str(self._socket.getsockname()[1])
+        self._spawn()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """SIGTERM, wait for running requests, SIGKILL what is left."""
+        self._stopping.set()
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+        self._thread.join()
+        self._socket.close()
+
+    def _spawn(self) -> None:
+        descriptor = self._socket.fileno()
+        # Its standard input is this end of a pipe: when this process dies, it reads the end.
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__, str(descriptor)],
+            cwd=PROJECT_DIRECTORY,
+            stdin=subprocess.PIPE,
+            pass_fds=(descriptor,),
+        )
+
+    def _keep_running(self) -> None:
+        while self._process is not None:
+            code = self._process.wait()
+            if self._stopping.is_set():
+                return
+            logger.error("the control plane ended with code %d and is started again", code)
+            if self._stopping.wait(_PAUSE):
+                return
+            self._spawn()
+
+
+def control_plane_port() -> int | None:
+    """Where the control plane of this gateway listens; ``None``: Django is in this process."""
+    text = os.environ.get(PORT_VARIABLE, "")
+    return int(text) if text else None
+
+
+def main() -> None:
+    """Serve Django on the inherited socket until SIGTERM, or until the supervisor is gone."""
+    from gateway_project.env import get_settings
+
+    settings = get_settings()
+    threading.Thread(target=_end_with_supervisor, daemon=True).start()
+    uvicorn.run(
+        APPLICATION,
+        fd=int(sys.argv[1]),
+        lifespan="off",
+        ws="none",
+        server_header=False,
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=settings.drain_seconds,
+        # Who is asking is what the data plane says: it is the only one to reach this port.
+        proxy_headers=True,
+        forwarded_allow_ips=["127.0.0.1", *settings.trusted_proxies],
+    )
+
+
+def _end_with_supervisor() -> None:
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main()
