@@ -23,13 +23,13 @@ class Application:
     """
 
     def __init__(self) -> None:
-        self._node: asyncio.Future[Node] | None = None
+        self._starting: asyncio.Future[Node] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope."""
         match scope["type"]:
             case "http":
-                node = await self._started()
+                node = await self.node()
                 await AsgiBinding(node.gateway, control_plane)(scope, receive, send)
             case "lifespan":
                 await self._lifespan(receive, send)
@@ -37,23 +37,24 @@ class Application:
                 await receive()
                 await send({"type": "websocket.close", "code": 1013})
 
-    async def _started(self) -> Node:
-        if self._node is None:
-            self._node = asyncio.get_running_loop().create_future()
+    async def node(self) -> Node:
+        """The running node; the first who asks starts it."""
+        if self._starting is None:
+            self._starting = asyncio.get_running_loop().create_future()
             try:
                 node = await _new_node()
             except BaseException as error:
-                starting, self._node = self._node, None
-                starting.set_exception(error)
-                starting.exception()  # those who wait see it; none may wait
+                failed, self._starting = self._starting, None
+                failed.set_exception(error)
+                failed.exception()  # those who wait see it; none may wait
                 raise
-            self._node.set_result(node)
-        return await asyncio.shield(self._node)
+            self._starting.set_result(node)
+        return await asyncio.shield(self._starting)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         try:
-            node = await self._started()
+            node = await self.node()
         except Exception as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             raise

@@ -26,11 +26,6 @@ class Upload:
             raise BodyTooLarge(limit)
 
     @property
-    def begun(self) -> bool:
-        """Whether a byte was read from the client."""
-        return self._exchange.received > 0
-
-    @property
     def replayable(self) -> bool:
         """Whether the body can still be sent from its first byte."""
         return self._kept is not None

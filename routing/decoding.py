@@ -72,6 +72,7 @@ def _decode_each(content: Any) -> Decoded:
             routes.append(decode_route(raw, f"routes.{raw.get('name', '')}"))
         except ConfigurationError as error:
             faults.extend(error.faults)
+            routes.extend(_closed(raw))
     document = Document(format=whole.format, services=services, routes=tuple(routes))
     return Decoded(document, tuple(faults))
 

@@ -102,7 +102,7 @@ class StaffView(APIView):
 class ActionView(StaffView, ViewSet):
     """A viewset's door: ``permissions`` says what each of its actions needs.
 
-    An action that is not listed is refused to everybody.
+    An action that is not listed there fails for everybody.
     """
 
     permissions: ClassVar[dict[str, tuple[str, ...]]]

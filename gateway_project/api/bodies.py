@@ -12,6 +12,7 @@ from typing import IO, Any
 
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
+from rest_framework.views import APIView
 
 from gateway_project.api.problems import Refusal
 from routing.files import MAX_BYTES
@@ -40,6 +41,14 @@ class MergePatchParser(JsonParser):
     """The same under the name RFC 7396 gives it."""
 
     media_type = "application/merge-patch+json"
+
+
+class JsonBodies(APIView):
+    """A view that takes JSON, and with PATCH either name of it."""
+
+    def get_parsers(self) -> list[BaseParser]:
+        is_patch = self.request.method == "PATCH"
+        return [JsonParser(), MergePatchParser()] if is_patch else [JsonParser()]
 
 
 class YamlParser(BaseParser):

@@ -21,7 +21,7 @@ from rest_framework.viewsets import ModelViewSet
 
 from gateway_project.api import listing
 from gateway_project.api.access import ActionView, needed, permissions_on
-from gateway_project.api.bodies import JsonParser, MergePatchParser
+from gateway_project.api.bodies import JsonBodies
 from gateway_project.api.problems import Refusal
 from gateway_project.api.schema import ApiSchema
 from gateway_project.api.serializers import (
@@ -34,11 +34,10 @@ from keys.digest import GeneratedKey
 from keys.models import ApiKey, Consumer
 
 
-class _LockedViewSet(ActionView, ModelViewSet[Any]):
+class _LockedViewSet(JsonBodies, ActionView, ModelViewSet[Any]):
     """Reads a row under a lock where it is going to change it."""
 
     schema = ApiSchema()
-    parser_classes = [JsonParser, MergePatchParser]
     pagination_class = listing.Pages
     filter_backends = [listing.QueryFilter]
 

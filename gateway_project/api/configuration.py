@@ -18,7 +18,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from gateway_project.api import listing
 from gateway_project.api.access import ActionView, needed, permissions_on, require
-from gateway_project.api.bodies import JsonParser, MergePatchParser, merge
+from gateway_project.api.bodies import JsonBodies, merge
 from gateway_project.api.objects import (
     ROUTE,
     SERVICE,
@@ -46,11 +46,10 @@ _DESCRIBED = extend_schema_view(
 )
 
 
-class _ObjectViewSet(ActionView, GenericViewSet[Any]):
+class _ObjectViewSet(JsonBodies, ActionView, GenericViewSet[Any]):
     """What services and routes have in common."""
 
     schema = ApiSchema()
-    parser_classes = [JsonParser, MergePatchParser]
     pagination_class = listing.Pages
     filter_backends = [listing.QueryFilter]
     lookup_field = "name"

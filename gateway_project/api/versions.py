@@ -26,8 +26,9 @@ def quoted(text: str) -> str:
 
 def require_match(request: Request, tag: str | None) -> None:
     """Refuse the write unless its preconditions hold; *tag* is None where nothing is stored."""
-    wanted = parse_etags(request.headers.get("If-Match", ""))
-    if wanted and not _matches(wanted, tag):
+    # A header that holds no tag at all matches nothing: the client meant to be careful.
+    wanted = request.headers.get("If-Match")
+    if wanted is not None and not _matches(parse_etags(wanted), tag):
         raise _failed("It has changed since you read it; read it again.")
     unwanted = parse_etags(request.headers.get("If-None-Match", ""))
     if unwanted and _matches(unwanted, tag):

@@ -1,6 +1,6 @@
 """The Django-view binding: the gateway inside somebody else's URLconf. The slow one.
 
-``path("shop/<path:rest>", GatewayView(gateway))`` serves whatever the URLconf sends here through
+``gateway_project.mounting`` has the view to mount. Whatever the URLconf sends there goes through
 the same pipeline, by the request's whole path. Django has then read the whole body, hopped
 threads and parsed the headers: use the ASGI binding where you can. What Django does not carry:
 several response lines of one name (joined with ``, ``; ``Set-Cookie`` lines are parsed and written
@@ -10,9 +10,7 @@ anew), non-ASCII header bytes, an empty ``?``.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
 
-from asgiref.sync import markcoroutinefunction
 from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponseNotFound, StreamingHttpResponse
@@ -22,21 +20,18 @@ from proxying.bindings.asgi import Serves, exchange_of
 from proxying.exchange import Answer, Bytes, Headers
 
 
-class GatewayView:
-    """An async view over *gateway*. ASGI only: under WSGI every request has a loop of its own."""
+async def serve(gateway: Serves, request: HttpRequest) -> HttpResponseBase:
+    """The upstream's answer, streaming, or the problem that kept the request from it.
 
-    def __init__(self, gateway: Serves) -> None:
-        self._gateway = gateway
-        markcoroutinefunction(self)
-
-    async def __call__(self, request: HttpRequest, **captured: Any) -> HttpResponseBase:
-        """The upstream's answer, streaming, or the problem that kept the request from it."""
-        if not isinstance(request, ASGIRequest):
-            raise ImproperlyConfigured("GatewayView needs ASGI")
-        exchange = exchange_of(request.scope, Bytes(request.body))
-        if not self._gateway.admit(exchange):
-            return HttpResponseNotFound()
-        return _Response(await self._gateway(exchange))
+    ASGI only: under WSGI every request has an event loop of its own. Raises
+    ``ImproperlyConfigured`` there.
+    """
+    if not isinstance(request, ASGIRequest):
+        raise ImproperlyConfigured("the gateway needs ASGI")
+    exchange = exchange_of(request.scope, Bytes(request.read()))
+    if not gateway.admit(exchange):
+        return HttpResponseNotFound()
+    return _Response(await gateway(exchange))
 
 
 class _Response(StreamingHttpResponse):

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+from proxying.errors import BadRequest
 from proxying.wire.framing import FramingError, check_trailers, chunk_size
 
 _LINE_END = b"\r\n"
@@ -107,7 +108,7 @@ class Source(Protocol):
         """A reader starts to wait: let the client send, and start its clock."""
         ...
 
-    def body_arrived(self) -> None:
+    def body_arrived(self, body: RequestBody) -> None:
         """The wait is over."""
         ...
 
@@ -139,7 +140,7 @@ class RequestBody:
         "waited",
     )
 
-    def __init__(self, source: Source, size: int | None, *, awaits_continue: bool) -> None:
+    def __init__(self, source: Source, size: int | None, awaits_continue: bool) -> None:
         self.size = size
         self.received = 0
         """Bytes of content that arrived."""
@@ -185,7 +186,7 @@ class RequestBody:
         finally:
             self._waiter = None
             self.waited += loop.time() - since
-            self._source.body_arrived()
+            self._source.body_arrived(self)
 
     def feed(self, data: bytes) -> bytes:
         """Take what arrived; what lies behind the end. Raises :class:`FramingError`."""
@@ -213,10 +214,10 @@ class RequestBody:
         self._pieces.clear()
         self._wake()
 
-    def discard(self, error: Exception) -> None:
-        """The answer is sent: whoever still reads gets *error*, the rest is passed over."""
+    def discard(self) -> None:
+        """The answer is sent: the rest is passed over, and whoever still reads is told so."""
         self._discarding = True
-        self.fail(error)
+        self.fail(BadRequest("the request was answered before its end"))
 
     def is_short(self, most: int) -> bool:
         """Whether passing over the rest may do: *most* bytes or unknown, and it is on its way."""

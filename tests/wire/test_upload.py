@@ -175,8 +175,12 @@ class HangsUp:
 
     def __init__(self, listener: socket.socket) -> None:
         self._listener = listener
+        self._begun = False
 
     async def read(self) -> bytes:
+        if self._begun:
+            await asyncio.Event().wait()
+        self._begun = True
         connection, _ = self._listener.accept()
         connection.send(TOO_LARGE)
         connection.close()  # the request's head is unread, so this resets

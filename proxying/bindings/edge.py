@@ -1,0 +1,82 @@
+"""The edge: the gateway's own HTTP/1.1 server side, as a protocol class for uvicorn.
+
+``uvicorn.Config(application, http=EdgeProtocol, …)``: uvicorn keeps sockets, TLS, signals and
+processes. The application needs nothing but a ``gateway``; uvicorn must not wrap it
+(``interface="asgi3"``, ``proxy_headers=False``). Leans on ``proxying.wire.server``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import Any, Protocol
+
+import uvicorn
+from uvicorn.server import ServerState
+
+from proxying.answering import http_date
+from proxying.bindings.asgi import Serves
+from proxying.errors import RouteNotFound
+from proxying.exchange import Answer, Exchange
+from proxying.problems import problem_answer, problem_of
+from proxying.wire.requests import HeadBounds
+from proxying.wire.server import ServerConnection
+
+
+class Bounded(Serves, Protocol):
+    """What the edge needs of the gateway."""
+
+    @property
+    def bounds(self) -> HeadBounds:
+        """What is refused while it is read."""
+        ...
+
+
+class EdgeProtocol(ServerConnection):
+    """One connection; uvicorn makes it, and stops it with :meth:`shutdown`."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        gateway: Bounded = config.loaded_app.gateway
+        super().__init__(_loop or asyncio.get_running_loop(), gateway, gateway.bounds)
+        self._gateway = gateway
+        self._state = server_state
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Be among those the server stops."""
+        self._state.connections.add(self)  # type: ignore[arg-type] # uvicorn names its own
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Be no longer."""
+        self._state.connections.discard(self)
+        super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """The server stops: see :meth:`ServerConnection.stop`."""
+        self.stop()
+
+    def started(self, task: asyncio.Task[None]) -> None:
+        """The server waits for *task* before it ends, and cancels it when its patience does."""
+        self._state.tasks.add(task)
+        task.add_done_callback(self._state.tasks.discard)
+
+    def served(self) -> None:
+        """The server counts requests, it may be told to end after some."""
+        self._state.total_requests += 1
+
+    def refused(self, exchange: Exchange) -> Answer | None:
+        """What cannot be read never reaches the gateway."""
+        failure = exchange.failure
+        if failure is None:
+            if self._gateway.admit(exchange):
+                return None
+            failure = RouteNotFound("no route matches this host and path")
+        else:
+            exchange.request_id = secrets.token_hex(16).encode()
+        return problem_answer(exchange, problem_of(failure), [], http_date())

@@ -1,0 +1,51 @@
+"""The head of an answer to a client, and the framing it announces. Pure.
+
+Leans on ``proxying.wire.framing``; the sections are those of RFC 9112.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from proxying.exchange import Answer
+from proxying.wire.framing import joined
+
+_STATUS_LINES = {
+    status.value: b"HTTP/1.1 %d %b" % (status, status.phrase.encode()) for status in HTTPStatus
+}
+_BODILESS = frozenset((204, 304))
+
+
+def reply_head(
+    answer: Answer, method: str, *, http11: bool, keep_alive: bool
+) -> tuple[bytes, int | None, bool]:
+    """The head, the bytes of body that follow it, and whether they follow in chunks.
+
+    A length the answer declares is passed on, one its body knows is added; else the body is
+    chunked, or for HTTP/1.0 it lasts until the connection closes: ``None`` and not chunked (6.3).
+    Raises ``FramingError`` when a header would not read as one line.
+    """
+    status = answer.status
+    lines = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d " % status]
+    size: int | None = None
+    for name, value in answer.headers:
+        if name == b"content-length":
+            size = int(value)
+        lines.append(b"%b: %b" % (name, value))
+    chunked = False
+    if method == "HEAD" or status in _BODILESS:
+        size = 0
+    elif size is None:
+        size = answer.body.size
+        if size is not None:
+            lines.append(b"content-length: %d" % size)
+        elif http11:
+            chunked = True
+            lines.append(b"transfer-encoding: chunked")
+        else:
+            keep_alive = False
+    if not keep_alive:
+        lines.append(b"connection: close")
+    elif not http11:
+        lines.append(b"connection: keep-alive")
+    return joined(lines), size, chunked

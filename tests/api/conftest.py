@@ -1,0 +1,102 @@
+"""Callers of different rights at the API's door, and one row of everything behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.utils import timezone
+
+from proxying.models import BreakerState
+from quotas.models import RateLimit, RateLimitRecord
+from routing import revision
+from tests.models import world
+
+API = "/api/gateway/"
+Send = Callable[..., Any]
+
+
+def grant(user: User, *names: str) -> None:
+    """Give *user* permissions by their full names (``routing.change_route``)."""
+    for name in names:
+        app, _, codename = name.partition(".")
+        user.user_permissions.add(
+            Permission.objects.get(content_type__app_label=app, codename=codename)
+        )
+
+
+def sender(client: Client) -> Send:
+    """Send JSON to a path under the API: ``send("PUT", "routes/a/", {...}, if_match=tag)``."""
+
+    def send(method: str, path: str, content: Any = None, **headers: str) -> Any:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        named.setdefault("content-type", "application/json")
+        kind = named.pop("content-type")
+        body = None if content is None else content
+        return client.generic(
+            method,
+            API + path,
+            data=_encoded(body),
+            content_type=kind if body is not None else "application/octet-stream",
+            headers=named,
+        )
+
+    return send
+
+
+def _encoded(body: Any) -> bytes:
+    import json
+
+    if body is None:
+        return b""
+    return body.encode() if isinstance(body, str) else json.dumps(body).encode()
+
+
+@pytest.fixture
+def alice(db: None) -> User:
+    """Staff without any permission."""
+    return User.objects.create_user("alice", password="wonderland", is_staff=True)
+
+
+@pytest.fixture
+def as_alice(alice: User) -> Send:
+    client = Client()
+    client.force_login(alice)
+    return sender(client)
+
+
+@pytest.fixture
+def as_stranger(db: None) -> Send:
+    """Signed in, but not staff."""
+    client = Client()
+    client.force_login(User.objects.create_superuser("stranger", is_staff=False))
+    return sender(client)
+
+
+@pytest.fixture
+def as_anonymous(db: None) -> Send:
+    return sender(Client())
+
+
+@pytest.fixture
+def send(admin_client: Client) -> Send:
+    """As a superuser."""
+    return sender(admin_client)
+
+
+@pytest.fixture
+def everything(db: None) -> None:
+    """A row of every model behind the API; revision 1 is published, key and rows have id 1."""
+    now = timezone.now()
+    backend = world.service("billing", "http://10.0.0.1")
+    RateLimit.objects.create(route=world.route("invoices", service=backend), limit=10)
+    world.api_key("acme", name="ci")
+    window = {"identifier": "acme", "window_type": "minute", "route": "invoices", "node": "n"}
+    RateLimitRecord.objects.create(**window, window_start=now, first_at=now, last_at=now)
+    BreakerState.objects.create(
+        service="billing", instance="http://10.0.0.1", node="n", changed_at=now, reported_at=now
+    )
+    revision.publish("command", "setup")
