@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any, Literal
 
 from django.db import models
 
 from audit.models import ActorType, AuditEntry
+from runtime.networks import parse_address
 
 Source = Literal["admin", "api", "command", "rollback", "client", "system", "outside"]
 
@@ -126,7 +126,6 @@ def _fit(name: str, text: str) -> str:
 
 
 def _address(text: str) -> str | None:
-    try:
-        return str(ip_address(text))
-    except ValueError:
-        return None
+    # One spelling, or the hash of what is stored would not be that of what was written.
+    address = parse_address(text)
+    return None if address is None else str(address)

@@ -47,7 +47,7 @@ class JsonBodies(APIView):
     """A view that takes JSON, and with PATCH either name of it."""
 
     def get_parsers(self) -> list[BaseParser]:
-        is_patch = self.request.method == "PATCH"
+        is_patch = getattr(self.request, "method", None) == "PATCH"
         return [JsonParser(), MergePatchParser()] if is_patch else [JsonParser()]
 
 

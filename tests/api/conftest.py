@@ -72,7 +72,7 @@ def as_alice(alice: User) -> Send:
 def as_stranger(db: None) -> Send:
     """Signed in, but not staff."""
     client = Client()
-    client.force_login(User.objects.create_superuser("stranger", is_staff=False))
+    client.force_login(User.objects.create_user("stranger", is_superuser=True))
     return sender(client)
 
 
