@@ -14,6 +14,8 @@ class AuditConfig(AppConfig):
         # Here, not above: models cannot be imported before the app registry is filled.
         from django.contrib.auth import get_user_model
 
+        from audit import signins
         from audit.tracking import track
 
+        signins.connect()
         track(get_user_model(), ("username", "is_active", "is_staff", "is_superuser"))

@@ -84,20 +84,33 @@ def record(
     a secret are replaced.
     """
     here = acting()
-    entry = AuditEntry(
-        actor=_fit("actor", here.actor if actor is None else actor),
+    entry = new_entry(
+        action,
+        actor=here.actor if actor is None else actor,
         actor_type=actor_type or here.actor_type,
-        action=action,
         object_type=object_type or (obj._meta.model_name or "" if obj else ""),
         object_id="" if obj is None or obj.pk is None else str(obj.pk),
-        object_name=_fit("object_name", object_name or ("" if obj is None else str(obj))),
-        changes=redact(changes or {}),
-        request_id=_fit("request_id", here.request_id),
-        client_ip=_address(here.client_ip),
+        object_name=object_name or ("" if obj is None else str(obj)),
+        changes=changes or {},
+        request_id=here.request_id,
+        client_ip=here.client_ip,
         outcome=outcome,
     )
     entry.save(using=using)
     return entry
+
+
+def new_entry(
+    action: str, *, changes: Mapping[str, Any], client_ip: str, **fields: Any
+) -> AuditEntry:
+    """An entry not yet written: secrets left out, texts cut to what fits."""
+    fitting = {
+        name: _fit(name, value) if isinstance(value, str) else value
+        for name, value in fields.items()
+    }
+    return AuditEntry(
+        action=action, changes=redact(changes), client_ip=_address(client_ip), **fitting
+    )
 
 
 def redact(values: Mapping[str, Any]) -> dict[str, Any]:

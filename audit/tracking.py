@@ -26,6 +26,7 @@ _BEFORE = "_tracked_before"
 class _Tracked:
     label: str
     fields: tuple[str, ...]
+    verbs: Mapping[str, str]
 
 
 _tracked: dict[type[models.Model], _Tracked] = {}
@@ -73,9 +74,17 @@ class TrackedModel(models.Model):
             super().save(*args, **kwargs)
 
 
-def track(model: type[models.Model], fields: Iterable[str], label: str = "") -> None:
-    """Record changes of *fields* of *model* as ``<label>.created|changed|deleted``."""
-    _tracked[model] = _Tracked(label or str(model._meta.model_name), tuple(fields))
+def track(
+    model: type[models.Model],
+    fields: Iterable[str],
+    label: str = "",
+    verbs: Mapping[str, str] | None = None,
+) -> None:
+    """Record changes of *fields* of *model* as ``<label>.created|changed|deleted``.
+
+    *verbs* names the change of a field that means more, by the field: ``revoked_at: revoked``.
+    """
+    _tracked[model] = _Tracked(label or str(model._meta.model_name), tuple(fields), verbs or {})
     for signal, handler in (
         (pre_save, _remember),
         (post_save, _on_save),
@@ -104,7 +113,9 @@ def _record_change(row: models.Model, before: Mapping[str, Any] | None, using: s
     if before is None:
         _write("created", row, changes, using)
     elif changes:
-        _write("changed", row, changes, using)
+        verbs = _tracked[type(row)].verbs
+        named = (verb for field, verb in verbs.items() if field in changes)
+        _write(next(named, "changed"), row, changes, using)
 
 
 def _write(verb: str, row: models.Model, changes: Mapping[str, Any], using: str) -> None:

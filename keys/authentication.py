@@ -1,14 +1,14 @@
 """Identify the caller of a request, the second step of the journey.
 
 Leans on :mod:`keys.credentials` (which credential decides), :mod:`keys.lookup` (API keys) and
-:mod:`keys.tokens` (access tokens). Nothing waits unless an API key must be fetched.
+:mod:`keys.tokens` (access tokens). Nothing waits unless an API key, or a key of an external issuer, must be fetched.
 """
 
 from __future__ import annotations
 
 import hmac
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Protocol
 
 from keys.caller import Caller, KeyRecord
@@ -48,8 +48,10 @@ class Keys(Protocol):
 class Tokens(Protocol):
     """What verifies access tokens: ``keys.tokens.TokenVerifier``."""
 
-    def verify(self, text: str) -> AccessToken:
-        """The token's facts; raises a ``TokenRefused`` or ``KeyStoreUnavailable``."""
+    def verify(self, text: str) -> AccessToken | Awaitable[AccessToken]:
+        """The token's facts, or an awaitable of them where its issuer's keys must be fetched;
+        raises, or ends with, a ``TokenRefused`` or ``KeyStoreUnavailable``.
+        """
         ...
 
 
@@ -84,22 +86,27 @@ class Authenticator:
         if credential.kind is CredentialKind.JWT:
             if CredentialKind.JWT not in methods:
                 raise InvalidToken("this route takes no tokens")
-            return self.authenticate_jwt(credential.text)
+            return await self.authenticate_jwt(credential.text)
         if CredentialKind.API_KEY not in methods:
             raise InvalidApiKey("this route takes no API keys")
         return await self.authenticate_api_key(credential.text, client_ip, route_name)
 
-    def authenticate_jwt(self, text: str) -> Caller:
-        """The caller an access token speaks for; raises a ``TokenRefused``."""
+    async def authenticate_jwt(self, text: str) -> Caller:
+        """The caller an access token speaks for; raises a ``TokenRefused`` or
+        ``KeyStoreUnavailable``. Suspends only for a key that its issuer may have made since.
+        """
         if self._tokens is None:
             raise InvalidToken("no key to verify tokens with is configured")
-        token = self._tokens.verify(text)
+        verified = self._tokens.verify(text)
+        token = verified if isinstance(verified, AccessToken) else await verified
+        issuer = token.issuer if token.external else ""
         return Caller(
             kind=CredentialKind.JWT,
             user_id=token.subject,
-            identity=f"user:{token.subject}",
+            identity=f"issuer:{issuer} {token.subject}" if issuer else f"user:{token.subject}",
             roles=token.roles,
             permissions=token.permissions,
+            issuer=issuer,
         )
 
     async def authenticate_api_key(self, text: str, client_ip: str, route_name: str) -> Caller:

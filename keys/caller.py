@@ -22,7 +22,7 @@ class Caller:
     user_id: str
     """``X-User-Id``: the subject of a token, the consumer's name for an API key."""
     identity: str
-    """``user:<sub>`` or ``consumer:<name>``."""
+    """``user:<sub>``, ``issuer:<iss> <sub>`` (external tokens) or ``consumer:<name>``."""
     consumer: str = ""
     roles: tuple[str, ...] = ()
     permissions: tuple[str, ...] = ()
@@ -32,6 +32,8 @@ class Caller:
     """Route names an API key is good for; ``None`` is all."""
     allowed_networks: tuple[Network, ...] | None = None
     """Networks an API key may come from; ``None`` is all, an empty tuple none."""
+    issuer: str = ""
+    """The external issuer of the token; empty for our own tokens and for API keys."""
 
 
 @dataclass(frozen=True, slots=True)

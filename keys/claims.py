@@ -29,6 +29,8 @@ class TokenRules:
     issuer: str = ""
     audiences: frozenset[str] = frozenset()
     leeway: int = 0
+    external: bool = False
+    """Whether the issuer is somebody else, whose subjects are not our users."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,8 @@ class AccessToken:
     issuer: str
     token_id: str
     session_id: str
+    external: bool = False
+    """Whether an external issuer made it: then ``subject`` means something only with ``issuer``."""
 
 
 def read_claims(claims: Mapping[str, Any], rules: TokenRules, now: float) -> AccessToken:
@@ -68,6 +72,7 @@ def read_claims(claims: Mapping[str, Any], rules: TokenRules, now: float) -> Acc
         issuer=_name(claims, "iss") if "iss" in claims else "",
         token_id=_name(claims, "jti") if "jti" in claims else "",
         session_id=_name(claims, "sid") if "sid" in claims else "",
+        external=rules.external,
     )
 
 

@@ -1,8 +1,8 @@
 """Access tokens: verified once, remembered until they expire.
 
 The journey of a token: remembered? → envelope (``signatures``) → claims (``claims``) → revoked?
-Nothing here waits: a key that is not known yet refuses the token; whoever owns the keys fetches
-new ones in the background and calls :meth:`TokenVerifier.forget`.
+Nothing here waits: a key that is not known refuses the token. Whoever owns the keys fetches new
+ones (:mod:`keys.key_sets`, :mod:`keys.key_ring`) and calls :meth:`TokenVerifier.forget`.
 """
 
 from __future__ import annotations

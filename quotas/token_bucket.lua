@@ -5,11 +5,13 @@
 -- microseconds since 1970 are below 2^51. They are written with %.0f, as Lua's own conversion
 -- keeps only 14 digits.
 --
--- KEYS  the bucket of every rule of every request, in order. A value is "<level> <at>".
+-- KEYS  the bucket of every rule of every request, in order. A value is "<level> <at>"; of a
+--       quota of the calendar day or month "<used> <start of the period>".
 -- ARGV  now in microseconds ("" for the time of Redis; tests hand a time in),
 --       the largest step back of the clock that is waited for, in microseconds,
 --       then for each request: its number of rules,
---       and for each of its rules: limit, full, need, tick, enforced (1 or 0).
+--       and for each of its rules: limit, full, need, tick, enforced (1 or 0). A tick of -1 is a
+--       quota of the day, of -2 one of the month. A need below 0 gives back what was taken.
 -- Reply now, then for each rule the refilled level and its time, before anything was spent:
 --       the decision follows from them alone and is made by the caller with the same arithmetic.
 
@@ -20,8 +22,36 @@ if not now then
 end
 local tolerance = tonumber(ARGV[2])
 
+local DAY = 86400000000
+
+-- quotas/calendar.py word for word.
+local function period_start(time, tick)
+    local day = math.floor(time / DAY)
+    if tick == -1 then
+        return day * DAY
+    end
+    local of_era = (day + 719468) % 146097
+    local leaps = math.floor(of_era / 1460) - math.floor(of_era / 36524) + math.floor(of_era / 146096)
+    local year = math.floor((of_era - leaps) / 365)
+    local of_year = of_era - (365 * year + math.floor(year / 4) - math.floor(year / 100))
+    local month = math.floor((5 * of_year + 2) / 153)
+    return (day - (of_year - math.floor((153 * month + 2) / 5))) * DAY
+end
+
+local function left(used, at, rule)
+    local start = period_start(now, rule.tick)
+    if not used or tonumber(at) < start then
+        return rule.full, start
+    end
+    at = tonumber(at)
+    return rule.full - tonumber(used), at - now <= tolerance and at or start
+end
+
 local function refill(value, rule)
     local level, at = string.match(value or '', '^(%d+) (%d+)$')
+    if rule.tick < 0 then
+        return left(level, at, rule)
+    end
     if not level then
         return rule.full, now
     end
@@ -39,9 +69,21 @@ local function refill(value, rule)
     return level + ticks * rule.limit, at + ticks * rule.tick
 end
 
+local function full_at(rule, level)
+    if rule.tick == -1 then
+        return rule.at + DAY
+    elseif rule.tick == -2 then
+        return period_start(rule.at + 32 * DAY, rule.tick)
+    end
+    return rule.at + math.ceil((rule.full - level) / rule.limit) * rule.tick
+end
+
 local function store(rule, level)
-    local missing_ticks = math.ceil((rule.full - level) / rule.limit)
-    local full_in = math.max(0, rule.at + missing_ticks * rule.tick - now)
+    level = math.min(level, rule.full)
+    local full_in = math.max(0, full_at(rule, level) - now)
+    if rule.tick < 0 then
+        level = rule.full - level
+    end
     local forget_in = math.ceil((full_in + tolerance) / 1000)
     redis.call('SET', rule.key, string.format('%.0f %.0f', level, rule.at),
         'PX', string.format('%.0f', forget_in))

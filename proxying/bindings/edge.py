@@ -14,12 +14,12 @@ from typing import Any, Protocol
 import uvicorn
 from uvicorn.server import ServerState
 
+from proxying.admission import Bounds
 from proxying.answering import http_date
 from proxying.bindings.asgi import Serves
 from proxying.errors import RouteNotFound
 from proxying.exchange import Answer, Exchange
 from proxying.problems import problem_answer, problem_of
-from proxying.wire.requests import HeadBounds
 from proxying.wire.server import ServerConnection
 
 
@@ -27,7 +27,7 @@ class Bounded(Serves, Protocol):
     """What the edge needs of the gateway."""
 
     @property
-    def bounds(self) -> HeadBounds:
+    def bounds(self) -> Bounds:
         """What is refused while it is read."""
         ...
 

@@ -100,7 +100,7 @@ class ChunkReader:
 
 
 class Source(Protocol):
-    """Where a body comes from: the connection."""
+    """Where a body comes from: the pace of its connection."""
 
     loop: asyncio.AbstractEventLoop
 
@@ -129,12 +129,12 @@ class RequestBody:
         "_discarding",
         "_error",
         "_held",
-        "_left",
         "_pieces",
         "_source",
         "_waiter",
         "awaits_continue",
         "complete",
+        "left",
         "received",
         "size",
         "waited",
@@ -152,7 +152,8 @@ class RequestBody:
         """The client waits for ``100 Continue`` before it sends."""
         self._source = source
         self._chunks = ChunkReader() if size is None else None
-        self._left = size or 0
+        self.left = size or 0
+        """Bytes still to come where that is known."""
         self._pieces: list[bytes] = []
         self._held = 0
         self._discarding = False
@@ -192,9 +193,9 @@ class RequestBody:
         """Take what arrived; what lies behind the end. Raises :class:`FramingError`."""
         self.awaits_continue = False
         if self._chunks is None:
-            piece, rest = data[: self._left], data[self._left :]
-            self._left -= len(piece)
-            self.complete = not self._left
+            piece, rest = data[: self.left], data[self.left :]
+            self.left -= len(piece)
+            self.complete = not self.left
         else:
             piece, rest = self._chunks.feed(data)
             self.complete = self._chunks.complete
@@ -218,10 +219,6 @@ class RequestBody:
         """The answer is sent: the rest is passed over, and whoever still reads is told so."""
         self._discarding = True
         self.fail(BadRequest("the request was answered before its end"))
-
-    def is_short(self, most: int) -> bool:
-        """Whether passing over the rest may do: *most* bytes or unknown, and it is on its way."""
-        return not self.awaits_continue and self._left <= most
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

@@ -1,14 +1,16 @@
-"""The head of an answer to a client, and the framing it announces. Pure.
+"""An answer to a client: its head, and the body in the framing it announces.
 
 Leans on ``proxying.wire.framing``; the sections are those of RFC 9112.
 """
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
 
-from proxying.exchange import Answer
-from proxying.wire.framing import joined
+from proxying.exchange import Answer, Body
+from proxying.wire.framing import LAST_CHUNK, FramingError, chunk, joined
+from proxying.wire.pace import Pace
 
 _STATUS_LINES = {
     status.value: b"HTTP/1.1 %d %b" % (status, status.phrase.encode()) for status in HTTPStatus
@@ -49,3 +51,25 @@ def reply_head(
     elif not http11:
         lines.append(b"connection: keep-alive")
     return joined(lines), size, chunked
+
+
+async def send_body(
+    transport: asyncio.Transport, pace: Pace, body: Body, left: int | None, *, chunked: bool
+) -> None:
+    """Write *body* as it comes, no faster than the client takes it, framed as its head announced.
+
+    Raises what ``body.read`` raises, and ``FramingError`` when the body is not *left* bytes long:
+    what was written has no valid end then.
+    """
+    while left != 0 and (piece := await body.read()):
+        if left is not None:
+            left -= len(piece)
+            if left < 0:
+                raise FramingError("an answer is longer than it declares")
+        transport.write(chunk(piece) if chunked else piece)
+        if pace.writing_paused:
+            await pace.room_to_write()
+    if left:
+        raise FramingError("an answer is shorter than it declares")
+    if chunked:
+        transport.write(LAST_CHUNK)

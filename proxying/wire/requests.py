@@ -9,11 +9,11 @@ It is refused as it comes in what no later byte can mend, so a head is held only
 
 from __future__ import annotations
 
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 import httptools
 
-from proxying.admission import FORWARDABLE, MOST_HEADER_LINES
+from proxying.admission import FORWARDABLE, MOST_HEADER_LINES, Bounds
 from proxying.errors import BadRequest, MethodNotAllowed
 from proxying.exchange import Headers
 from proxying.wire.framing import (
@@ -31,20 +31,6 @@ _AROUND_TARGET = 40
 """At most this much of a head is neither target nor headers: method, version, line ends."""
 _SPECIAL = frozenset((b"content-length", b"transfer-encoding", b"connection", b"expect"))
 _METHODS = {name.encode(): name for name in FORWARDABLE}
-
-
-class HeadBounds(Protocol):
-    """What is accepted, in bytes."""
-
-    @property
-    def target(self) -> int:
-        """The longest path and query together."""
-        ...
-
-    @property
-    def header_block(self) -> int:
-        """The largest block of header lines."""
-        ...
 
 
 class HeadReader:
@@ -69,7 +55,7 @@ class HeadReader:
         "target",
     )
 
-    def __init__(self, bounds: HeadBounds) -> None:
+    def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
         self._raw = bytearray()
         self._parser: httptools.HttpRequestParser | None = None
@@ -224,21 +210,20 @@ class HeadReader:
         return slash + tail or b"/"
 
     def _read_special(self) -> None:
-        found: dict[bytes, list[bytes]] = {}
-        for name, value in self._special:
-            found.setdefault(name, []).append(value)
         http11 = self.http11
+        lengths, codings = self._values(b"content-length"), self._values(b"transfer-encoding")
         try:
-            self.size = request_size(
-                found.get(b"content-length", ()), found.get(b"transfer-encoding", ()), http11=http11
-            )
+            self.size = request_size(lengths, codings, http11=http11)
         except UnknownCodingError as error:
             raise BadRequest(str(error), 501, "not_implemented") from None
         except FramingError as error:
             raise BadRequest(str(error)) from None
-        self.keep_alive = client_keeps_alive(found.get(b"connection", ()), http11=http11)
-        expectations = found.get(b"expect", ())
+        self.keep_alive = client_keeps_alive(self._values(b"connection"), http11=http11)
+        expectations = self._values(b"expect")
         self.expects_continue = http11 and any(v.lower() == b"100-continue" for v in expectations)
+
+    def _values(self, wanted: bytes) -> list[bytes]:
+        return [value for name, value in self._special if name == wanted]
 
     # Called by the parser; an exception here would lose its meaning, so these only take notes.
 

@@ -1,10 +1,11 @@
 """One connection of a client: requests in, answers out, in order, one at a time.
 
 A :class:`ServerConnection` reads heads with ``proxying.wire.requests`` and bodies with
-``proxying.wire.body``, and writes heads with ``proxying.wire.replies``. One task for the life of the
-connection runs its exchanges. Bytes that come while an exchange runs are its body, or wait for
-their turn; much of either stops the reading. What ends a connection early: a malformed or slow
-request (told so if it can be), an answer that breaks off, a client that left or does not read.
+``proxying.wire.body``, writes with ``proxying.wire.replies``, and leaves clock and back-pressure to
+``proxying.wire.pace``. One task for the life of the connection runs its exchanges. Bytes that come
+while an exchange runs are its body, or wait for their turn; much of either stops the reading. What
+ends a connection early: a malformed or slow request (told so if it can be), an answer that breaks
+off, a client that left or does not read.
 
 A client that closes its sending side counts as gone, as behind nginx: it cannot be told from one
 that left.
@@ -14,61 +15,45 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import select
 import socket
 import struct
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import cast
 
+from proxying.admission import Bounds
 from proxying.errors import BadRequest, ClientGone, ProxyError
 from proxying.exchange import EMPTY, Answer, Body, Bytes, Exchange
 from proxying.upstream.base import UpstreamError
 from proxying.wire.body import MAX_HELD, RequestBody
-from proxying.wire.deadlines import NEVER, Deadlines
-from proxying.wire.framing import LAST_CHUNK, FramingError, chunk
-from proxying.wire.replies import reply_head
-from proxying.wire.requests import HeadBounds, HeadReader
+from proxying.wire.framing import FramingError
+from proxying.wire.pace import Pace, Patience
+from proxying.wire.replies import reply_head, send_body
+from proxying.wire.requests import HeadReader
 
 logger = logging.getLogger(__name__)
 
-_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_RESET = struct.pack("ii", 1, 0)
-_LOOK_SECONDS = 0.5
-_LEFT = select.POLLRDHUP | select.POLLHUP | select.POLLERR
 _EXPECTED = (UpstreamError, ProxyError, ClientGone)
+_RESET = struct.pack("ii", 1, 0)
 
 
 class ServerConnection(asyncio.Protocol):
-    """An HTTP/1.1 server connection. Seconds and bytes here are those of a production node."""
+    """An HTTP/1.1 server connection; a binding subclasses it."""
 
-    header_seconds = 10.0
-    """For a head, from its first byte or the connection's start."""
-    idle_seconds = 75.0
-    """Between an answer and the next request."""
-    body_stall_seconds = 10.0
-    """Without a byte of the body while it is waited for."""
-    body_grace_seconds = 10.0
-    """Waiting that every body is allowed before its rate is looked at."""
-    body_bytes_per_second = 256
-    write_seconds = 30.0
-    """Without the client taking a byte of what waits for it."""
-    drain_seconds = 5.0
-    drain_bytes = 256 * 1024
-    """What is passed over of a request that was answered early."""
+    patience = Patience()
 
     _transport: asyncio.Transport
+    _pace: Pace
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         handle: Callable[[Exchange], Awaitable[Answer]],
-        bounds: HeadBounds,
+        bounds: Bounds,
     ) -> None:
-        self.loop = loop
+        self._loop = loop
         self._handle = handle
         self._head = HeadReader(bounds)
-        self._deadlines = Deadlines(loop, self._overdue)
         self._peer, self._scheme, self._port = "", "http", 80
         self._task: asyncio.Task[None] | None = None
         self._arrival: asyncio.Future[None] | None = None
@@ -76,22 +61,17 @@ class ServerConnection(asyncio.Protocol):
         """The next one for the task."""
         self._body: RequestBody | None = None
         """What arrives belongs to it; ``None`` once it is complete."""
-        self._awaited: RequestBody | None = None
         self._inbox = b""
         self._spare = 0
         self._busy = False
         """From the end of a request's head to the end of its answer."""
         self._deaf = False
         """What arrives is dropped."""
-        self._answering = False
         self._gone = False
         self._stopping = False
+        self._answering = False
         self._keep_alive = True
         self._reading_head = True
-        self._reading_paused = False
-        self._writing_paused = False
-        self._unsent = 0
-        self._writable: asyncio.Future[None] | None = None
 
     # What a binding adds to a connection.
 
@@ -111,13 +91,14 @@ class ServerConnection(asyncio.Protocol):
         """Close when idle, else after the exchange that runs or the head that has begun."""
         self._stopping = True
         if not self._busy and not self._head.begun:
-            self._close()
+            self._pace.close()
 
     # --- what arrives ---------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket, or the TLS session on it, is ready."""
         self._transport = cast(asyncio.Transport, transport)
+        self._pace = Pace(self._loop, self._transport, self.patience, self)
         peer = transport.get_extra_info("peername")
         local = transport.get_extra_info("sockname")
         if transport.get_extra_info("sslcontext") is not None:
@@ -126,7 +107,7 @@ class ServerConnection(asyncio.Protocol):
             self._peer = peer[0]
         if isinstance(local, tuple):
             self._port = local[1]
-        self._deadlines.expect_input(self.header_seconds)
+        self._pace.expect_input(self.patience.header)
 
     def data_received(self, data: bytes) -> None:
         """Bytes of a body, of a head, or of a request whose turn has not come."""
@@ -140,7 +121,7 @@ class ServerConnection(asyncio.Protocol):
         if self._busy:
             self._inbox += data
             if len(self._inbox) > MAX_HELD:
-                self.pause_reading()
+                self._pace.pause_reading()
         else:
             self._take_head(data)
 
@@ -155,17 +136,15 @@ class ServerConnection(asyncio.Protocol):
             self._begin(head, rest)
         elif not self._reading_head and head.begun:
             self._reading_head = True
-            self._deadlines.expect_input(self.header_seconds)
+            self._pace.expect_input(self.patience.header)
 
     def _begin(self, head: HeadReader, rest: bytes) -> None:
-        self._busy = True
-        self._answering = False
-        self._reading_head = False
-        self._deadlines.input = NEVER
         self._keep_alive = head.keep_alive
+        self._reading_head = False
+        self._busy = True
         body: Body = EMPTY
         if head.size != 0:
-            body = self._body = RequestBody(self, head.size, head.expects_continue)
+            body = self._body = RequestBody(self._pace, head.size, head.expects_continue)
             if rest:
                 rest = self._take_body(self._body, rest)
         self._inbox = rest
@@ -195,53 +174,73 @@ class ServerConnection(asyncio.Protocol):
         if not self._busy:
             self._pass_over(len(data) - len(rest))
             if body.complete:
-                self._deadlines.expect_input(self.idle_seconds)
+                self._pace.expect_input(self.patience.idle)
         return rest
 
     def _fail_body(self, body: RequestBody, error: BadRequest) -> None:
         self._stop_listening()
         body.fail(error)
         if not self._busy:
-            self._close()
+            self._pace.close()
 
     def _pass_over(self, count: int) -> None:
         self._spare -= count
         if self._spare < 0 and not self._busy:
-            self._close()
+            self._pace.close()
 
     def _stop_listening(self) -> None:
         """What is yet to come cannot be understood: this exchange is the last."""
         self._deaf = True
         self._keep_alive = False
-        self.pause_reading()
+        self._pace.pause_reading()
 
     def _refuse(self, error: ProxyError) -> None:
         self._stop_listening()
         self._busy = True
-        self._deadlines.input = NEVER
         self._run(Exchange("", b"/", None, [], EMPTY, self._peer, failure=error))
 
     def _run(self, exchange: Exchange) -> None:
+        self._pace.expect_nothing()
+        self._answering = False
         self._exchange = exchange
         if self._task is None:
-            self._task = self.loop.create_task(self._serve())
+            self._task = self._loop.create_task(self._serve())
             self.started(self._task)
         elif self._arrival is not None and not self._arrival.done():
             self._arrival.set_result(None)
 
+    def input_overdue(self, awaited: RequestBody | None) -> None:
+        """Nothing came in time, of *awaited* if a reader waits for it."""
+        late = BadRequest("the request did not come in time", 408, "request_timeout")
+        if awaited is not None:
+            self._fail_body(awaited, late)
+        elif self._head.begun and not self._deaf:
+            self._refuse(late)
+        else:
+            self._pace.close()
+
+    def pause_writing(self) -> None:
+        """The write buffer is full."""
+        self._pace.pause_writing()
+
+    def resume_writing(self) -> None:
+        """The write buffer has room again."""
+        self._pace.resume_writing()
+
     def eof_received(self) -> None:
         """The client will send no more; the transport closes itself."""
-        self._depart()
+        self.departed()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone, by our doing or not."""
-        self._depart()
+        self.departed()
         if self._task is not None:
             self._task.cancel()
         self._head.close()
-        self._deadlines.stop()
+        self._pace.stop()
 
-    def _depart(self) -> None:
+    def departed(self) -> None:
+        """The client has left: end what is done for it."""
         self._gone = True
         if self._body is not None:
             self._body.fail(ClientGone())
@@ -262,7 +261,7 @@ class ServerConnection(asyncio.Protocol):
             if not self._go_on():
                 return
             if self._exchange is None:
-                self._arrival = self.loop.create_future()
+                self._arrival = self._loop.create_future()
                 await self._arrival
 
     async def _respond(self, exchange: Exchange) -> None:
@@ -273,7 +272,7 @@ class ServerConnection(asyncio.Protocol):
         except BaseException as error:
             if answer is not None:
                 answer.close(ClientGone() if self._gone else error)
-            self._break_off(exchange, answer)
+            self._break_off(exchange)
             if not isinstance(error, Exception):
                 raise
             if not isinstance(error, _EXPECTED):
@@ -282,49 +281,33 @@ class ServerConnection(asyncio.Protocol):
             answer.close()
 
     async def _send(self, exchange: Exchange, answer: Answer) -> None:
-        transport, body = self._transport, answer.body
-        if self._stopping or not self._worth_draining():
+        http11 = exchange.version != b"1.0"
+        if self._stopping or not self._rest_is_short():
             self._keep_alive = False
-        self._answering = True
         head, left, chunked = reply_head(
-            answer,
-            exchange.method,
-            http11=exchange.version != b"1.0",
-            keep_alive=self._keep_alive,
+            answer, exchange.method, http11=http11, keep_alive=self._keep_alive
         )
-        if left == 0:
-            transport.write(head)
-        elif isinstance(body, Bytes):
-            piece = await body.read()
-            if len(piece) != left:
-                raise FramingError("an answer is not as long as it declares")
-            transport.write(head + piece)
-        else:
-            transport.write(head)
-            await self._send_pieces(body, left, chunked=chunked)
-        if self._writing_paused:
-            await self._room_to_write()
-
-    async def _send_pieces(self, body: Body, left: int | None, *, chunked: bool) -> None:
-        """Whatever is written within one turn of uvloop leaves in one system call."""
-        write = self._transport.write
+        self._answering = True
         if left is None and not chunked:
             self._keep_alive = False
-        while left != 0 and (piece := await body.read()):
-            if left is not None:
-                left -= len(piece)
-                if left < 0:
-                    raise FramingError("an answer is longer than it declares")
-            write(chunk(piece) if chunked else piece)
-            if self._writing_paused:
-                await self._room_to_write()
-        if left:
-            raise FramingError("an answer is shorter than it declares")
-        if chunked:
-            write(LAST_CHUNK)
+        transport, body = self._transport, answer.body
+        if left and isinstance(body, Bytes):
+            head += await body.read()
+            left = 0
+        transport.write(head)
+        if left != 0:
+            await send_body(transport, self._pace, body, left, chunked=chunked)
+        if self._pace.writing_paused:
+            await self._pace.room_to_write()
 
-    def _worth_draining(self) -> bool:
-        return self._body is None or self._body.is_short(self.drain_bytes)
+    def _rest_is_short(self) -> bool:
+        """Whether what is left of the request can be passed over. No ``100 Continue`` after it."""
+        body = self._body
+        if body is None:
+            return True
+        short = not body.awaits_continue and body.left <= self.patience.drain_bytes
+        body.awaits_continue = False
+        return short
 
     def _go_on(self) -> bool:
         """After an exchange: whether there may be another."""
@@ -333,138 +316,41 @@ class ServerConnection(asyncio.Protocol):
         if self._transport.is_closing():
             return False
         if self._stopping or not self._keep_alive:
-            self._linger()
+            self._end()
             return False
         if self._body is not None:
-            self._awaited = None
             self._body.discard()
-            self._pass_over_from_now()
+            self._drain()
             return True
-        self._deadlines.expect_input(self.idle_seconds)
+        self._pace.expect_input(self.patience.idle)
         inbox, self._inbox = self._inbox, b""
-        self.resume_reading()
+        self._pace.resume_reading()
         if inbox:
             self._take_head(inbox)
         return True
 
-    def _pass_over_from_now(self) -> None:
-        self._spare = self.drain_bytes
-        self._deadlines.expect_input(self.drain_seconds)
-        self.resume_reading()
+    def _drain(self) -> None:
+        self._pace.expect_nothing()
+        self._pace.expect_input(self.patience.drain)
+        self._spare = self.patience.drain_bytes
+        self._pace.resume_reading()
 
-    def _linger(self) -> None:
+    def _end(self) -> None:
         """Close so that a client still sending can read its answer (RFC 9112 9.6)."""
         unread = self._deaf or self._body is not None or self._inbox
         if unread and self._transport.can_write_eof():
             self._deaf = True
             self._transport.write_eof()
-            self._pass_over_from_now()
+            self._drain()
         else:
-            self._close()
+            self._pace.close()
 
-    def _close(self) -> None:
-        """Close when what is written has left; a client has to take it in time."""
-        self._deadlines.input = NEVER
-        self._transport.close()
-        if self._transport.get_write_buffer_size():
-            self.pause_writing()
-
-    def _break_off(self, exchange: Exchange, answer: Answer | None) -> None:
-        """End the connection so that what was sent of *answer* does not look whole."""
+    def _break_off(self, exchange: Exchange) -> None:
+        """End the connection so that what was sent of an answer does not look whole."""
         lasts_until_close = exchange.version == b"1.0" and self._answering
         if lasts_until_close and not self._transport.is_closing():
             sock: socket.socket = self._transport.get_extra_info("socket")
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             self._transport.abort()
         else:
-            self._close()
-
-    # --- pace -----------------------------------------------------------------------------------
-
-    def pause_reading(self) -> None:
-        """Take nothing more off the socket. That hides a close, which is looked for instead."""
-        if not self._reading_paused:
-            self._reading_paused = True
-            self._transport.pause_reading()
-            self._deadlines.look_after(_LOOK_SECONDS)
-
-    def resume_reading(self) -> None:
-        """Go on."""
-        if self._reading_paused:
-            self._reading_paused = False
-            self._deadlines.look = NEVER
-            self._transport.resume_reading()
-
-    def expect_body(self, body: RequestBody) -> None:
-        """A reader waits for *body*: its rate counts while it does, and only then."""
-        if body.awaits_continue and not self._answering:
-            body.awaits_continue = False
-            self._transport.write(_CONTINUE)
-        earned = body.received / self.body_bytes_per_second
-        allowance = self.body_grace_seconds + earned - body.waited
-        self._awaited = body
-        self._deadlines.expect_input(min(self.body_stall_seconds, allowance))
-
-    def body_arrived(self, body: RequestBody) -> None:
-        """The wait for *body* is over."""
-        if self._awaited is body:
-            self._awaited = None
-            self._deadlines.input = NEVER
-
-    def pause_writing(self) -> None:
-        """The client takes less than there is for it."""
-        self._writing_paused = True
-        self._unsent = self._transport.get_write_buffer_size()
-        self._deadlines.expect_write(self.write_seconds)
-
-    def resume_writing(self) -> None:
-        """There is room again."""
-        self._writing_paused = False
-        self._deadlines.write = NEVER
-        if self._writable is not None and not self._writable.done():
-            self._writable.set_result(None)
-
-    async def _room_to_write(self) -> None:
-        self._writable = self.loop.create_future()
-        try:
-            await self._writable
-        finally:
-            self._writable = None
-
-    def _overdue(self, now: float) -> None:
-        deadlines = self._deadlines
-        if now >= deadlines.write:
-            self._write_overdue()
-        if now >= deadlines.look:
-            self._look()
-        if now >= deadlines.input:
-            deadlines.input = NEVER
-            self._input_overdue()
-
-    def _write_overdue(self) -> None:
-        unsent = self._transport.get_write_buffer_size()
-        if unsent < self._unsent:
-            self.pause_writing()
-            return
-        self._deadlines.write = NEVER
-        self._transport.abort()
-
-    def _look(self) -> None:
-        """Whether the client left while nothing is read."""
-        poll = select.poll()
-        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLRDHUP)
-        if any(events & _LEFT for _, events in poll.poll(0)):
-            self._deadlines.look = NEVER
-            self._depart()
-            self._transport.abort()
-        else:
-            self._deadlines.look_after(_LOOK_SECONDS)
-
-    def _input_overdue(self) -> None:
-        late = BadRequest("the request did not come in time", 408, "request_timeout")
-        if self._awaited is not None:
-            self._fail_body(self._awaited, late)
-        elif self._head.begun and not self._busy and not self._deaf:
-            self._refuse(late)
-        else:
-            self._close()
+            self._pace.close()

@@ -1,4 +1,4 @@
-"""The seam to the buckets: one method.
+"""The seam to the buckets: spend, and put right what a store has forgotten.
 
 A store answers at once (a :class:`Decision`, no await on that path) or after a round trip (an
 awaitable of one). Everything that goes wrong there is ``StoreUnavailable``.
@@ -20,5 +20,15 @@ class Store(Protocol):
     ) -> Decision | Awaitable[Decision]:
         """Take *cost* tokens from the buckets at *keys*, one for each of *rules*, by the store's
         own clock. Raises ``StoreUnavailable``.
+        """
+        ...
+
+
+class QuotaStore(Store, Protocol):
+    """A store that also keeps quotas of calendar periods."""
+
+    async def restore(self, rule: Rule, key: str, used: int, start: int) -> None:
+        """Raise what was used of a quota in the period that began at *start* to *used*; never
+        lowers it, so it may be repeated. Raises ``StoreUnavailable``.
         """
         ...

@@ -18,9 +18,9 @@ _DUE_PER_CALL = 4
 """Buckets looked at in one call: more than a call can add, so the heap does not fall behind."""
 
 
-def monotonic_microseconds() -> int:
-    """A clock that never steps."""
-    return time.monotonic_ns() // 1000
+def microseconds() -> int:
+    """The time since 1970, as Redis has it: quotas follow the calendar."""
+    return time.time_ns() // 1000
 
 
 class _Entry(NamedTuple):
@@ -35,7 +35,7 @@ class MemoryStore:
     def __init__(
         self,
         max_buckets: int = 1_000_000,
-        clock: Callable[[], int] = monotonic_microseconds,
+        clock: Callable[[], int] = microseconds,
     ) -> None:
         self._max_buckets = max_buckets
         self._clock = clock
@@ -57,6 +57,13 @@ class MemoryStore:
                 self._keep(key, _Entry(bucket, full_at(bucket, rule) + CLOCK_TOLERANCE))
         self._forget_idle(now)
         return decision
+
+    async def restore(self, rule: Rule, key: str, used: int, start: int) -> None:
+        """See :class:`quotas.stores.base.QuotaStore`; never fails."""
+        entry = self._entries.get(key)
+        if entry is None or entry.bucket.at < start or entry.bucket < (used, start):
+            bucket = Bucket(used, start)
+            self._keep(key, _Entry(bucket, full_at(bucket, rule) + CLOCK_TOLERANCE))
 
     def _keep(self, key: str, entry: _Entry) -> None:
         if key not in self._entries:

@@ -1,15 +1,17 @@
 """Buckets in Redis: exact over workers and nodes, one round trip for many requests.
 
 Checks that arrive while a call is under way leave together in the next one. The arithmetic is in
-``token_bucket.lua`` and the time is Redis's own. Leans on ``runtime.redis`` for the client and on
-``runtime.tasks`` for the one task that talks to Redis.
+``token_bucket.lua`` and the time is Redis's own. In a Redis Cluster each owner of slots has a lane
+of its own, so one that hangs holds up nobody else, and what a script cannot decide alone because
+the buckets lie in several slots is taken back when one of them refuses. Leans on ``runtime.redis``
+for the client and on ``runtime.tasks`` for the tasks that talk to Redis.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha1
 from pathlib import Path
@@ -18,20 +20,26 @@ from typing import Any
 from redis.asyncio import RedisCluster
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
-from quotas.bucket import CLOCK_TOLERANCE, Bucket, Decision, Rule, judge
+from quotas.bucket import CLOCK_TOLERANCE, Bucket, Decision, Rule, judge, merge
+from quotas.calendar import period_end
 from quotas.errors import StoreUnavailable
+from quotas.stores.lane import Lane
 from runtime.redis import Client
 from runtime.tasks import TaskOwner
 
-SCRIPT = (Path(__file__).parent.parent / "token_bucket.lua").read_text(encoding="utf-8")
+_HERE = Path(__file__).parent.parent
+SCRIPT = (_HERE / "token_bucket.lua").read_text(encoding="utf-8")
+RESTORE = (_HERE / "quota_restore.lua").read_text(encoding="utf-8")
 _SHA = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
+_TICKS = {"day": -1, "month": -2}
+_ANY_OWNER = ""
 
 _FAILURES = (RedisError, RedisClusterException, OSError)
 
 
 @dataclass(slots=True, eq=False)
 class _Check:
-    """One request waiting for its decision."""
+    """Buckets that one script decides on, waiting for its reply. A negative cost gives back."""
 
     rules: Sequence[Rule]
     keys: Sequence[str]
@@ -41,8 +49,7 @@ class _Check:
     @property
     def slot(self) -> str:
         """The hash tag, with what stands before it: equal ones can share a call in a cluster."""
-        key = self.keys[0]
-        return key[: key.find("}")]
+        return _slot(self.keys[0])
 
 
 class RedisStore:
@@ -64,90 +71,164 @@ class RedisStore:
         clock: Callable[[], int] | None = None,
     ) -> None:
         self._client = client
+        self._cluster = client if isinstance(client, RedisCluster) else None
         self._prefix = prefix
         self._timeout = timeout
         self._max_batch = max_batch
         self._max_queue = max_queue
         self._clock = clock
-        self._waiting: deque[_Check] = deque()
-        self._wake = asyncio.Event()
+        self._owner: TaskOwner | None = None
+        self._lanes: dict[str, Lane[_Check]] = {}
         self.calls = 0
+        self._lane(_ANY_OWNER)
 
     def start(self, owner: TaskOwner) -> None:
-        """Begin to answer, in a task of *owner*."""
-        owner.start("limiter store", self._answer_checks)
+        """Begin to answer, in tasks of *owner*."""
+        self._owner = owner
+        for name, lane in self._lanes.items():
+            owner.start(f"limiter store {name}".rstrip(), lane.run)
 
-    def spend(
-        self, rules: Sequence[Rule], keys: Sequence[str], cost: int
-    ) -> asyncio.Future[Decision]:
+    def spend(self, rules: Sequence[Rule], keys: Sequence[str], cost: int) -> Awaitable[Decision]:
         """See :class:`quotas.stores.base.Store`. Raises ``StoreUnavailable`` at once when the queue
         is full.
         """
-        if len(self._waiting) >= self._max_queue:
-            raise StoreUnavailable(f"{self._max_queue} checks are waiting already")
-        answer = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Check(rules, keys, cost, answer))
-        self._wake.set()
-        return answer
+        if self._cluster is None or len({_slot(key) for key in keys}) == 1:
+            return self._ask(rules, keys, cost).answer
+        by_slot: dict[str, tuple[list[Rule], list[str]]] = {}
+        for rule, key in zip(rules, keys, strict=True):
+            some_rules, some_keys = by_slot.setdefault(_slot(key), ([], []))
+            some_rules.append(rule)
+            some_keys.append(key)
+        return self._together([self._ask(*part, cost) for part in by_slot.values()])
 
-    async def _answer_checks(self) -> None:
-        try:
-            while True:
-                await self._wake.wait()
-                self._wake.clear()
-                while batch := self._next_batch():
-                    await asyncio.gather(*map(self._answer, self._calls_for(batch)))
-        finally:
-            _fail(self._waiting, "the node is stopping")
-            self._waiting.clear()
-
-    def _next_batch(self) -> list[_Check]:
-        batch: list[_Check] = []
-        while self._waiting and len(batch) < self._max_batch:
-            check = self._waiting.popleft()
-            if not check.answer.done():
-                batch.append(check)
-        return batch
-
-    def _calls_for(self, batch: list[_Check]) -> Iterable[list[_Check]]:
-        """One call for all of them; in a cluster one for each slot."""
-        if not isinstance(self._client, RedisCluster):
-            return [batch]
-        by_slot: dict[str, list[_Check]] = {}
-        for check in batch:
-            by_slot.setdefault(check.slot, []).append(check)
-        return by_slot.values()
-
-    async def _answer(self, checks: list[_Check]) -> None:
+    async def restore(self, rule: Rule, key: str, used: int, start: int) -> None:
+        """See :class:`quotas.stores.base.QuotaStore`."""
+        if rule.window is None:
+            raise ValueError("only quotas of calendar periods are restored")
+        now = self._clock() if self._clock else time.time_ns() // 1000
+        forget_in = (period_end(start, rule.window) + CLOCK_TOLERANCE - now) // 1000
         try:
             async with asyncio.timeout(self._timeout):
-                reply = await self._call(checks)
+                await self._client.eval(
+                    RESTORE, 1, self._prefix + key, used, start, max(1, forget_in)
+                )
+        except _FAILURES as error:
+            raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+
+    def _ask(self, rules: Sequence[Rule], keys: Sequence[str], cost: int) -> _Check:
+        lane = self._lane(self._owner_of(keys[0]))
+        if len(lane) >= self._max_queue:
+            raise StoreUnavailable(f"{self._max_queue} checks are waiting already")
+        check = _Check(rules, keys, cost, asyncio.get_running_loop().create_future())
+        lane.put(check)
+        return check
+
+    async def _together(self, checks: list[_Check]) -> Decision:
+        """The decision over several slots; what some took is given back if it is a refusal."""
+        answers = await asyncio.gather(*(one.answer for one in checks), return_exceptions=True)
+        decisions = [answer for answer in answers if isinstance(answer, Decision)]
+        failure = next((one for one in answers if isinstance(one, BaseException)), None)
+        if failure is not None or not all(one.allowed for one in decisions):
+            for check, answer in zip(checks, answers, strict=True):
+                if isinstance(answer, Decision) and answer.allowed:
+                    self._give_back(check, answer)
+        if failure is not None:
+            raise failure
+        return merge(decisions)
+
+    def _give_back(self, check: _Check, decision: Decision) -> None:
+        taken = [
+            (rule, key)
+            for rule, key in zip(check.rules, check.keys, strict=True)
+            if rule not in decision.would_refuse
+        ]
+        if taken:
+            rules, keys = zip(*taken, strict=True)
+            self._ask(rules, keys, -check.cost).answer.add_done_callback(_heard)
+
+    def _owner_of(self, key: str) -> str:
+        if self._cluster is None:
+            return _ANY_OWNER
+        try:
+            node = self._cluster.get_node_from_key(self._prefix + key)
+        except RedisClusterException:
+            node = None
+        return node.name if node else _ANY_OWNER
+
+    def _lane(self, name: str) -> Lane[_Check]:
+        lane = self._lanes.get(name)
+        if lane is None:
+            lane = self._lanes[name] = Lane(self._answer, _stopping, self._max_batch)
+            if self._owner is not None:
+                self._owner.start(f"limiter store {name}", lane.run)
+        return lane
+
+    async def _answer(self, batch: list[_Check]) -> None:
+        checks = [check for check in batch if not check.answer.done()]
+        if not checks:
+            return
+        self.calls += 1
+        try:
+            async with asyncio.timeout(self._timeout):
+                if self._cluster is None:
+                    _decide(checks, await self._call(checks))
+                else:
+                    await self._call_each_slot(self._cluster, checks)
         except _FAILURES as error:
             _fail(checks, f"{type(error).__name__}: {error}")
-        else:
-            _decide(checks, reply)
         finally:
             _fail(checks, "the call was cut short")
 
     async def _call(self, checks: list[_Check]) -> list[int]:
-        self.calls += 1
+        count, arguments = self._arguments(checks)
+        try:
+            reply: list[int] = await self._client.evalsha(_SHA, count, *arguments)
+        except NoScriptError:
+            # Refused before anything ran (a restart, SCRIPT FLUSH): nothing is spent twice.
+            reply = await self._client.eval(SCRIPT, count, *arguments)
+        return reply
+
+    async def _call_each_slot(self, cluster: RedisCluster, checks: list[_Check]) -> None:
+        """One script for each slot, all in one round trip: a script may see one slot only."""
+        by_slot: dict[str, list[_Check]] = {}
+        for check in checks:
+            by_slot.setdefault(check.slot, []).append(check)
+        pipeline = cluster.pipeline()
+        for some in by_slot.values():
+            count, arguments = self._arguments(some)
+            pipeline.evalsha(_SHA, count, *arguments)
+        replies = await pipeline.execute(raise_on_error=False)
+        lost = False
+        for some, reply in zip(by_slot.values(), replies, strict=True):
+            if isinstance(reply, NoScriptError):
+                _decide(some, await self._call(some))
+            elif isinstance(reply, Exception):
+                lost = True
+                _fail(some, f"{type(reply).__name__}: {reply}")
+            else:
+                _decide(some, reply)
+        if lost:
+            # Perhaps a replica was promoted: the next call asks for the map of slots anew.
+            await cluster.aclose()
+
+    def _arguments(self, checks: list[_Check]) -> tuple[int, list[Any]]:
         keys = [self._prefix + key for check in checks for key in check.keys]
         now = "" if self._clock is None else self._clock()
         arguments: list[Any] = [*keys, now, CLOCK_TOLERANCE]
         for check in checks:
             arguments.append(len(check.rules))
             for rule in check.rules:
-                arguments += _arguments(rule, check.cost)
-        try:
-            reply: list[int] = await self._client.evalsha(_SHA, len(keys), *arguments)
-        except NoScriptError:
-            # Refused before anything ran (a restart, SCRIPT FLUSH): nothing is spent twice.
-            reply = await self._client.eval(SCRIPT, len(keys), *arguments)
-        return reply
+                arguments += _numbers(rule, check.cost)
+        return len(keys), arguments
 
 
-def _arguments(rule: Rule, cost: int) -> tuple[int, ...]:
-    return rule.limit, rule.full, cost * rule.token, rule.tick_us, int(rule.enforced)
+def _slot(key: str) -> str:
+    return key[: key.find("}")]
+
+
+def _numbers(rule: Rule, cost: int) -> tuple[int, ...]:
+    tick = _TICKS[rule.window] if rule.window else rule.tick_us
+    return rule.limit, rule.full, cost * rule.price, tick, int(rule.enforced and cost > 0)
 
 
 def _decide(checks: Iterable[_Check], reply: list[int]) -> None:
@@ -156,7 +237,7 @@ def _decide(checks: Iterable[_Check], reply: list[int]) -> None:
     for check in checks:
         refilled = [Bucket(next(numbers), next(numbers)) for _ in check.rules]
         if not check.answer.done():
-            check.answer.set_result(judge(refilled, check.rules, check.cost, now))
+            check.answer.set_result(judge(refilled, check.rules, max(1, check.cost), now))
 
 
 def _fail(checks: Iterable[_Check], reason: str) -> None:
@@ -164,3 +245,13 @@ def _fail(checks: Iterable[_Check], reason: str) -> None:
     for check in checks:
         if not check.answer.done():
             check.answer.set_exception(StoreUnavailable(reason))
+
+
+def _stopping(checks: Iterable[_Check]) -> None:
+    _fail(checks, "the node is stopping")
+
+
+def _heard(answer: asyncio.Future[Decision]) -> None:
+    """What is given back is not waited for; a failure of it is counted where the check failed."""
+    if not answer.cancelled():
+        answer.exception()

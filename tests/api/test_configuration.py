@@ -70,7 +70,7 @@ def test_a_write_that_changes_nothing_publishes_nothing(send: Send, billing: str
 def test_instances_are_replaced_as_a_whole(send: Send, billing: str) -> None:
     send("PUT", "services/billing/", {"instances": [{"url": "http://10.0.0.9", "weight": 5}]})
     instances = Service.objects.get(name="billing").instances.all()
-    assert [(one.url, one.weight) for one in instances] == [("http://10.0.0.9:80", 5)]
+    assert [(one.url, one.weight) for one in instances] == [("http://10.0.0.9", 5)]
 
 
 def test_a_rate_limit_may_be_written_short(send: Send, billing: str) -> None:
@@ -103,7 +103,6 @@ def test_adding_does_not_replace(send: Send, billing: str, path: str, content: A
         ({"instances": [{"url": "ftp://a"}]}, "instances[0].url", "http"),
         ({"name": "other"}, "name", "must be 'billing'"),
         ([], "", "expected mapping, got list"),
-        ("{}", "", ""),
     ],
     ids=str,
 )
@@ -112,9 +111,8 @@ def test_a_faulty_service_changes_nothing_and_names_its_fields(
 ) -> None:
     before = send("GET", "services/billing/").json()
     answer = send("PUT", "services/billing/", content)
-    if content != "{}":
-        assert reason in errors(answer)[field]
-        assert send("GET", "services/billing/").json() == before
+    assert reason in errors(answer)[field]
+    assert send("GET", "services/billing/").json() == before
 
 
 @pytest.mark.parametrize(
@@ -215,7 +213,7 @@ def test_a_faulty_row_elsewhere_forbids_no_edit(send: Send, billing: str) -> Non
 
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
 def test_a_name_nobody_has_is_not_found(send: Send, method: str) -> None:
-    content = {} if method == "PATCH" else None
+    content: Any = {} if method == "PATCH" else None
     assert send(method, "routes/nobody/", content).status_code == HTTPStatus.NOT_FOUND
 
 
