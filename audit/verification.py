@@ -51,7 +51,7 @@ def verify_node(node: str) -> Report:
 
 
 def _entries(node: str) -> Iterator[AuditEntry]:
-    """A chain in order. Drivers of MySQL would fetch all of it at once; so it is asked in pieces."""
+    """A chain in order, in pieces: drivers of MySQL would hand over all of it at once."""
     entries = AuditEntry.objects.filter(node=node).order_by("sequence")
     piece = list(entries[:_PIECE])
     while piece:
@@ -133,5 +133,5 @@ def _replace_by_stub(node: str, sequence: int, last_hash: str) -> None:
     with transaction.atomic(using=using):
         stub.save(using=using)
         # The model's own QuerySet refuses to delete; this is the one place that may.
-        doomed = models.QuerySet(AuditEntry, using=using).filter(node=node)
-        doomed.filter(sequence__lte=sequence).delete()
+        rows: models.QuerySet[AuditEntry] = models.QuerySet(AuditEntry, using=using)
+        rows.filter(node=node, sequence__lte=sequence).delete()

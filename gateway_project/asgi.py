@@ -12,6 +12,7 @@ from proxying.bindings.asgi import AsgiBinding, Receive, Scope, Send
 
 if TYPE_CHECKING:
     from gateway_project.node import Node
+    from proxying.gateway import Gateway
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_project.settings")
 control_plane = get_asgi_application()
@@ -36,6 +37,13 @@ class Application:
             case "websocket":
                 await receive()
                 await send({"type": "websocket.close", "code": 1013})
+
+    @property
+    def gateway(self) -> Gateway:
+        """What the edge serves; only once the server's lifespan has begun."""
+        if self._starting is None:
+            raise RuntimeError("the node is not started")
+        return self._starting.result().gateway
 
     async def node(self) -> Node:
         """The running node; the first who asks starts it."""

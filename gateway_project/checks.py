@@ -11,6 +11,8 @@ from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
 from gateway_project.env import Settings
+from keys.issuers import own_name, parse_issuer
+from keys.key_ring import directory_of, stored_keys
 
 _SHORTEST_SECRET: Final = 32
 """Bytes: RFC 7518 section 3.2 asks as much of an HS256 key."""
@@ -66,22 +68,41 @@ def _token_keys(settings: Settings) -> Iterator[CheckMessage]:
     if settings.uses_shared_secret:
         return
     private, public = settings.jwt_private_key, settings.jwt_public_key
-    if not (private or public or settings.jwt_jwks_url):
+    stored = [] if private or public else stored_keys(directory_of(settings))
+    if not (private or public or stored or settings.jwt_jwks_url or settings.jwt_issuers):
         yield Error(
             f"JWT_ALGORITHM={settings.jwt_algorithm} and no key to verify tokens with.",
-            hint="Set JWT_PRIVATE_KEY, JWT_PUBLIC_KEY or JWT_JWKS_URL.",
+            hint="Run manage.py generate_keys, or set JWT_PRIVATE_KEY, JWT_PUBLIC_KEY, "
+            "JWT_JWKS_URL or JWT_ISSUERS.",
             id="gateway.E006",
         )
-    if settings.auth_token_enabled and not private:
+    signs = private or any(key.signing.algorithm == settings.jwt_algorithm for key in stored)
+    if settings.auth_token_enabled and not signs:
         yield Error(
-            f"AUTH_TOKEN_ENABLED with JWT_ALGORITHM={settings.jwt_algorithm} and no "
-            "JWT_PRIVATE_KEY to sign with.",
+            f"AUTH_TOKEN_ENABLED with JWT_ALGORITHM={settings.jwt_algorithm} and no key to sign "
+            "with.",
+            hint="Run manage.py generate_keys or set JWT_PRIVATE_KEY.",
             id="gateway.E007",
         )
     if private and not _loads(lambda: load_pem_private_key(private.encode(), password=None)):
         yield Error("JWT_PRIVATE_KEY is not an unencrypted PEM private key.", id="gateway.E008")
     if public and not _loads(lambda: load_pem_public_key(public.encode())):
         yield Error("JWT_PUBLIC_KEY is not a PEM public key.", id="gateway.E009")
+
+
+def _issuers(settings: Settings) -> Iterator[CheckMessage]:
+    if settings.jwt_jwks_url and not settings.jwt_issuer:
+        yield Error(
+            "JWT_JWKS_URL without JWT_ISSUER: no token would be known to be that issuer's.",
+            id="gateway.E011",
+        )
+    names = [parse_issuer(text).name for text in settings.jwt_issuers]
+    taken = [settings.jwt_issuer, own_name(settings.jwt_issuer, settings.jwt_jwks_url)]
+    for name in sorted({name for name in names if names.count(name) > 1 or name in taken}):
+        yield Error(
+            f"JWT_ISSUERS names {name}, which stands for another issuer already.",
+            id="gateway.E012",
+        )
 
 
 def _loads(load: Callable[[], object]) -> bool:
@@ -118,4 +139,4 @@ def _doubtful(settings: Settings) -> Iterator[CheckMessage]:
             )
 
 
-_RULES: Final = (_cluster, _node_lists, _token_keys, _production, _doubtful)
+_RULES: Final = (_cluster, _node_lists, _token_keys, _issuers, _production, _doubtful)

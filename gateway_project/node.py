@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings as django_settings
 
-from gateway_project import access_log
+from audit.refusals import RefusalLog
+from gateway_project import access_log, refusal_log
 from gateway_project.control_plane import control_plane_port
 from gateway_project.probes import Check, Probes
+from gateway_project.quota_side import QuotaSide
 from gateway_project.shared_redis import SharedRedis
+from gateway_project.token_side import TokenSide
 from keys.authentication import Authenticator
-from keys.claims import TokenRules
-from keys.errors import UnusableKey
 from keys.lookup import KeyLookup, LookupLimits
-from keys.signatures import VerificationKey
+from keys.models import TOPIC as KEYS_CHANGED
 from keys.store import fetch_records, read_epoch, write_last_used
-from keys.tokens import TokenVerifier, only_key
 from proxying import metrics
 from proxying.admission import Bounds
 from proxying.breakers import Breakers
@@ -27,11 +27,9 @@ from proxying.control_plane import control_plane_plan
 from proxying.forwarding import Forwarder
 from proxying.gateway import Gateway
 from proxying.reporting import BreakerReporter
+from proxying.services import Upstreams
 from proxying.snapshot import Snapshots
 from proxying.upstream.native import NativeTransport
-from proxying.upstreams import Upstreams
-from quotas.limiter import Limiter
-from quotas.stores.memory import MemoryStore
 from routing.watching import RevisionWatcher
 from runtime import redis
 from runtime.database import DatabaseThread
@@ -55,14 +53,21 @@ class Node:
         self._writer = DatabaseThread("database-writer")
         self._watcher = Watcher(self._reader, self._settings.revision_poll_seconds)
         self._reporter = BreakerReporter(_worker_name(self._settings), self._writer)
+        self._refusals = RefusalLog(self._writer, metrics.DROPPED.labels("audit").inc)
         self._keys = self._key_lookup()
+        self._tokens = TokenSide(self._settings, self._reader)
         self._transport = NativeTransport()
         self._snapshots = Snapshots(Upstreams(self._breakers()))
         self._revisions = RevisionWatcher(
             self._reader, self._settings.var_directory, self._snapshots.install
         )
         self._redis = SharedRedis(self._settings.redis_timeout) if redis.configured() else None
-        self._limiter = self._new_limiter() if self._settings.rate_limit_enabled else None
+        self._quotas = QuotaSide(
+            self._settings,
+            self._redis.buckets if self._redis is not None else None,
+            self._writer,
+            _worker_name(self._settings),
+        )
         self.probes = Probes(
             self._snapshots,
             {
@@ -79,7 +84,11 @@ class Node:
         if self._redis is not None:
             await self._redis.start(self._owner)
         self._keys.start(self._owner)
+        await self._tokens.start(self._owner, self._watcher)
+        self._watcher.watch(KEYS_CHANGED, read_epoch, self._forget_keys)
+        self._owner.start("audit of refusals", self._refusals.keep_writing)
         self._watcher.start(self._owner)
+        self._quotas.start(self._owner)
         self._owner.start("breaker reports", self._reporter.keep_writing)
 
     async def stop(self) -> None:
@@ -102,12 +111,17 @@ class Node:
                 trusted_proxies=parse_networks(settings.trusted_proxies),
             ),
             snapshots=self._snapshots,
-            authenticator=Authenticator(self._keys, _token_verifier(settings)),
-            limiter=self._limiter,
-            forwarder=Forwarder(self._transport, max_body_bytes=settings.max_body_bytes),
+            authenticator=Authenticator(self._keys, self._tokens.tokens),
+            meter=self._quotas.meter,
+            forwarder=Forwarder(
+                self._transport,
+                max_body_bytes=settings.max_body_bytes,
+                signer=self._tokens.identity,
+            ),
             local=self.probes.handlers(metrics=settings.prometheus_enabled),
             control_plane=control_plane_plan(port) if port is not None else None,
             observers=(metrics.observe, access_log.observe),
+            refusal_observers=(refusal_log.observer(self._refusals),),
         )
 
     def _breakers(self) -> Breakers | None:
@@ -127,9 +141,8 @@ class Node:
             limits=limits,
         )
 
-    def _new_limiter(self) -> Limiter:
-        store = self._redis.buckets if self._redis is not None else MemoryStore()
-        return Limiter(store, timeout=self._settings.redis_timeout)
+    async def _forget_keys(self, _: int) -> None:
+        self._keys.invalidate()
 
     def _database_check(self) -> Check:
         return "ok" if self._watcher.healthy and self._keys.healthy else "degraded"
@@ -141,26 +154,6 @@ class Node:
 
     def _discovery_check(self) -> Check:
         return "off"
-
-
-def _token_verifier(settings: Settings) -> TokenVerifier | None:
-    """``None`` where no key is configured: then every bearer token is refused."""
-    shared = settings.uses_shared_secret
-    text = settings.jwt_secret_key if shared else settings.jwt_public_key
-    if not text and not shared:
-        text = settings.jwt_private_key
-    if not text:
-        return None
-    try:
-        key = VerificationKey.load(settings.jwt_algorithm, text)
-    except UnusableKey as error:
-        raise SystemExit(f"JWT_ALGORITHM={settings.jwt_algorithm}: {error}") from error
-    rules = TokenRules(
-        issuer=settings.jwt_issuer,
-        audiences=frozenset([settings.jwt_audience] if settings.jwt_audience else []),
-        leeway=settings.jwt_leeway_seconds,
-    )
-    return TokenVerifier(only_key(key), rules)
 
 
 def _worker_name(settings: Settings) -> str:

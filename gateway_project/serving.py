@@ -19,6 +19,8 @@ from gateway_project.env import Settings
 from gateway_project.env_files import PROJECT_DIRECTORY
 
 APPLICATION: Final = "gateway_project.asgi:application"
+EDGE: Final = "proxying.bindings.edge:EdgeProtocol"
+"""By name: workers import it once they are processes of their own."""
 logger = logging.getLogger(__name__)
 
 
@@ -57,7 +59,7 @@ def server_config(
         port=settings.listen_port,
         workers=settings.workers,
         loop="uvloop",
-        http="httptools",
+        http=EDGE,
         ws="none",
         lifespan="on",
         interface="asgi3",

@@ -57,7 +57,9 @@ UNFOLD: dict[str, Any] = {
             _group(
                 "Limits",
                 _page("Rate limits", "speed", "quotas", "ratelimit"),
-                _page("Usage", "bar_chart", "quotas", "ratelimitrecord"),
+                _page("Quota plans", "workspace_premium", "quotas", "plan"),
+                _page("Usage", "bar_chart", "quotas", "ratelimitrollup"),
+                _page("Records", "receipt", "quotas", "ratelimitrecord"),
             ),
             _group(
                 "Health",

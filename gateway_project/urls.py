@@ -1,4 +1,5 @@
-"""Paths that Django answers: the admin and the REST API. The probes stand in front."""
+"""Paths that Django answers: the admin, the REST API, the token endpoints. The data plane has the
+probes."""
 
 from __future__ import annotations
 
@@ -8,4 +9,5 @@ from django.urls import include, path
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/gateway/", include("gateway_project.api.urls")),
+    path("", include("keys.urls")),
 ]

@@ -11,22 +11,9 @@ from typing import Any, Final
 
 from gateway_project.declaring import Group, node, url_with
 from gateway_project.node_variables import DEVELOPMENT_SECRET, NodeVariables
+from keys.issuers import check_jwks_url, parse_issuer
 
-ALGORITHMS: Final = (
-    "HS256",
-    "HS384",
-    "HS512",
-    "RS256",
-    "RS384",
-    "RS512",
-    "PS256",
-    "PS384",
-    "PS512",
-    "ES256",
-    "ES384",
-    "ES512",
-    "EdDSA",
-)
+ALGORITHMS: Final = ("HS256", "HS384", "HS512", "RS256", "ES256", "EdDSA")
 
 _PORT: Final[dict[str, Any]] = {"minimum": 1, "maximum": 65535}
 _SECONDS: Final[dict[str, Any]] = {"minimum": 0, "maximum": 86400}
@@ -101,6 +88,9 @@ class Variables(NodeVariables):
         "Whether `POST /auth/token` issues tokens to Django users.",
         by_environment={"prod": False},
     )
+    auth_requests_per_minute: int = _tokens(
+        60, "Requests one address may make to `/auth/*` in a minute.", **_COUNT
+    )
     jwt_algorithm: str = _tokens("HS256", "Algorithm of access tokens.", choices=ALGORITHMS)
     jwt_secret_key: str = _tokens(
         "",
@@ -110,16 +100,33 @@ class Variables(NodeVariables):
     )
     jwt_private_key: str = _tokens(
         "",
-        "PEM key that signs tokens with RS, PS, ES and EdDSA algorithms.",
+        "PEM key that signs tokens with RS256, ES256 and EdDSA. Empty: the keys that "
+        "`generate_keys` put into VAR_DIRECTORY/keys.",
         secret=True,
     )
     jwt_public_key: str = _tokens(
         "",
-        "PEM key that verifies them; made from the private key when empty.",
+        "PEM key that verifies them too, for example the one before; may be left empty.",
         secret=True,
     )
-    jwt_jwks_url: str = _tokens("", "JWKS of an external issuer.", **_HTTP)
-    jwt_issuer: str = _tokens("", "Required `iss`; empty: not checked.")
+    jwt_jwks_url: str = _tokens(
+        "",
+        "Key set of the external issuer that JWT_ISSUER names.",
+        check=check_jwks_url,
+        rule="https:// URL, or http:// on a loopback address",
+    )
+    jwt_issuers: tuple[str, ...] = _tokens(
+        (),
+        "Further external issuers.",
+        check=parse_issuer,
+        rule="comma-separated list of issuer=jwks_url[|audience][|RS256+ES256+EdDSA]; the URL is "
+        "https://, or http:// on a loopback address",
+    )
+    jwt_issuer: str = _tokens(
+        "",
+        "Required `iss`; empty: not checked. With JWT_JWKS_URL it names the external issuer, and "
+        "the gateway's own tokens say `gateway`.",
+    )
     jwt_audience: str = _tokens("", "Required `aud`; empty: not checked.")
     jwt_leeway_seconds: int = _tokens(
         0, "Seconds of clock difference that are forgiven.", minimum=0, maximum=300

@@ -13,6 +13,7 @@ from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
+from django.core.exceptions import ValidationError
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -155,7 +156,11 @@ class ApiKeyAdmin(SwitchedAdmin):
         if queryset.count() != 1:
             self.message_user(request, "Select exactly one key.", messages.ERROR)
             return None
-        key, generated = queryset.get().rotate(ROTATION_GRACE, request.user.get_username())
+        try:
+            key, generated = queryset.get().rotate(ROTATION_GRACE, request.user.get_username())
+        except ValidationError as error:
+            self.message_user(request, error.message, messages.ERROR)
+            return None
         return self._show_once(request, key, generated)
 
     def has_rotate_permission(self, request: HttpRequest) -> bool:

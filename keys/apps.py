@@ -17,5 +17,5 @@ class KeysConfig(AppConfig):
         from keys.models import ApiKey, Consumer
 
         track(Consumer, signals.CONSUMER_FIELDS)
-        track(ApiKey, signals.API_KEY_FIELDS, label="key")
+        track(ApiKey, signals.API_KEY_FIELDS, label="key", verbs=signals.API_KEY_VERBS)
         signals.connect()

@@ -1,7 +1,8 @@
 """Identify the caller of a request, the second step of the journey.
 
 Leans on :mod:`keys.credentials` (which credential decides), :mod:`keys.lookup` (API keys) and
-:mod:`keys.tokens` (access tokens). Nothing waits unless an API key, or a key of an external issuer, must be fetched.
+:mod:`keys.tokens` or :mod:`keys.issuers` (access tokens). Nothing waits unless an API key, or
+the key an external issuer signed with, must be fetched.
 """
 
 from __future__ import annotations
@@ -117,7 +118,11 @@ class Authenticator:
         # catch a table that gave another key's record.
         if record is None or not hmac.compare_digest(record.digest, digest):
             raise InvalidApiKey("unknown")
-        record.check(client_ip, route_name, self._now())
+        try:
+            record.check(client_ip, route_name, self._now())
+        except ApiKeyRefused as refusal:
+            refusal.caller = record.caller
+            raise
         self._keys.note_use(record.key_id)
         return record.caller
 

@@ -6,7 +6,7 @@ that follows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from keys.credentials import CredentialKind
 from keys.errors import ExpiredApiKey, InvalidApiKey, RevokedApiKey
@@ -32,6 +32,8 @@ class Caller:
     """Route names an API key is good for; ``None`` is all."""
     allowed_networks: tuple[Network, ...] | None = None
     """Networks an API key may come from; ``None`` is all, an empty tuple none."""
+    policy: object = field(default=None, compare=False, repr=False)
+    """What an app above attached to the consumer (:mod:`keys.policies`)."""
     issuer: str = ""
     """The external issuer of the token; empty for our own tokens and for API keys."""
 

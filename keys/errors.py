@@ -23,7 +23,10 @@ gateway's own log; it is written by us and never holds any part of a credential.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from keys.caller import Caller
 
 
 class KeysError(Exception):
@@ -39,6 +42,8 @@ class AuthenticationError(KeysError):
     def __init__(self, reason: str = "") -> None:
         super().__init__(self.sentence)
         self.reason = reason
+        self.caller: Caller | None = None
+        """Whose credential it was, where that is known: for the audit log alone."""
 
 
 class MissingCredentials(AuthenticationError):

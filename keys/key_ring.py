@@ -180,9 +180,10 @@ def store_key(directory: Path, key: PrivateKey, signs_from: float) -> StoredKey:
     return _stored(path)
 
 
-def superseded(keys: list[StoredKey], before: float) -> list[StoredKey]:
-    """Those of *keys* (as :func:`stored_keys` gives them) whose successor signs since *before*."""
-    return [key for key, successor in zip(keys, keys[1:]) if successor.signs_from <= before]
+def superseded(keys: Iterable[StoredKey], algorithm: str, before: float) -> list[StoredKey]:
+    """Those of *keys* in whose place a later key of *algorithm* signs since *before*."""
+    successors = [key.signs_from for key in keys if key.signing.algorithm == algorithm]
+    return [key for key in keys if any(key.signs_from < at <= before for at in successors)]
 
 
 def _listing(directory: Path) -> tuple[tuple[str, int, int], ...]:

@@ -2,24 +2,40 @@
 
 A key's text is never stored, only its SHA-256 (:mod:`keys.digest`) and the first characters for
 recognition. Every change that decides whether a key works raises the :class:`KeyEpoch` in the
-same transaction; workers poll that one number and drop what they remember.
+same transaction and is announced after it; workers look at that one number and drop what they
+remember.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.validators import RegexValidator
 from django.db import models, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
 from audit.tracking import ModelT, TrackedModel, TrackedQuerySet
 from keys.digest import GeneratedKey, generate_api_key
-from keys.validation import validate_header_items, validate_names, validate_networks
+from keys.revocation import RevocationEpoch as RevocationEpoch
+from keys.revocation import RevokedSession as RevokedSession
+from keys.validation import (
+    validate_header_items,
+    validate_name,
+    validate_names,
+    validate_networks,
+)
+from runtime.notify import announce
+
+TOPIC = "keys"
+"""What watchers of the key epoch are woken by."""
+
+
+_LONGEST_NUMBER = 19
+"""Digits of the largest primary key."""
 
 
 def matters(fields: Collection[str] | None) -> bool:
@@ -55,11 +71,7 @@ class Consumer(TrackedModel):
     name = models.CharField(
         max_length=190,
         unique=True,
-        validators=[
-            RegexValidator(
-                r"^[^,\x00-\x1f\x7f]+\Z", "Commas and control characters are not allowed."
-            )
-        ],
+        validators=[validate_name],
         help_text="Unique name, sent to the upstream as X-Consumer.",
     )
     description = models.TextField(blank=True, help_text="Who this is and whom to ask.")
@@ -103,6 +115,13 @@ class ApiKeyQuerySet(KeyQuerySet["ApiKey"]):
     def revoke(self) -> int:
         """Refuse these keys for good from now on; returns how many were not revoked before."""
         return self.filter(revoked_at__isnull=True).update(revoked_at=timezone.now())
+
+    def called(self, name: str) -> ApiKey:
+        """The key whose prefix or number *name* is. Raises ``DoesNotExist``."""
+        found = self.filter(prefix=name)
+        if name.isdecimal() and len(name) < _LONGEST_NUMBER:
+            found |= self.filter(pk=int(name))
+        return found.get()
 
 
 class ApiKey(TrackedModel):
@@ -202,8 +221,16 @@ class ApiKey(TrackedModel):
         )
 
     def rotate(self, grace: timedelta, created_by: str = "") -> tuple[ApiKey, GeneratedKey]:
-        """Issue a key that replaces this one, which works for *grace* longer."""
+        """Issue a key that replaces this one, which works for *grace* longer.
+
+        Rotated again within its grace, a key ends no later than before. Raises ValidationError
+        for a key that is refused already.
+        """
         with transaction.atomic():
+            stored = ApiKey.objects.select_for_update().get(pk=self.pk)
+            now = timezone.now()
+            if not stored.is_usable(now):
+                raise ValidationError("The key is refused already; issue a new one instead.")
             successor, generated = ApiKey.objects.issue(
                 self.consumer,
                 name=self.name,
@@ -215,7 +242,7 @@ class ApiKey(TrackedModel):
                 created_by=created_by,
                 rotated_from=self,
             )
-            self.grace_until = timezone.now() + grace
+            self.grace_until = min(now + grace, stored.grace_until or now + grace)
             self.save(update_fields=["grace_until"])
         return successor, generated
 
@@ -258,3 +285,20 @@ class KeyEpoch(models.Model):
         rows = cls.objects.using(using)
         rows.get_or_create(pk=1)
         rows.filter(pk=1).update(number=F("number") + 1)
+        _announcement.due = True
+        transaction.on_commit(_announce, using=using)
+
+
+class _Announcement(threading.local):
+    """Whether this thread has committed changes to announce: a thousand keys are told of once."""
+
+    due = False
+
+
+_announcement = _Announcement()
+
+
+def _announce() -> None:
+    if _announcement.due:
+        _announcement.due = False
+        announce(TOPIC)

@@ -29,6 +29,8 @@ API_KEY_FIELDS = (
     "rotated_from",
     "grace_until",
 )
+API_KEY_VERBS = {"revoked_at": "revoked", "grace_until": "rotated"}
+"""Changes that the audit log calls by their own names."""
 
 
 def connect() -> None:

@@ -16,15 +16,19 @@ from keys.caller import Caller, KeyRecord
 from keys.claims import is_plain
 from keys.credentials import CredentialKind
 from keys.models import ApiKey, KeyEpoch
+from keys.policies import policies_of
 from runtime.networks import Network, parse_networks
 
 logger = logging.getLogger(__name__)
 
 
 def fetch_records(digests: Sequence[str]) -> dict[str, KeyRecord]:
-    """The keys with these digests, revoked and expired ones included; one query."""
+    """The keys with these digests, revoked and expired ones included; one query, and a few more
+    for what is attached to their consumers.
+    """
     rows = ApiKey.objects.filter(digest__in=digests).select_related("consumer")
-    return {row.digest: _record(row) for row in rows}
+    policies = policies_of({row.consumer_id for row in rows})
+    return {row.digest: _record(row, policies.get(row.consumer_id)) for row in rows}
 
 
 def read_epoch() -> int:
@@ -52,11 +56,11 @@ def write_last_used(times: Mapping[int, float]) -> None:
     )
 
 
-def _record(row: ApiKey) -> KeyRecord:
+def _record(row: ApiKey, policy: object) -> KeyRecord:
     consumer = row.consumer
     ends = [end.timestamp() for end in (row.expires_at, row.grace_until) if end is not None]
     try:
-        caller = _caller(row)
+        caller = _caller(row, policy)
     except ValueError as error:
         logger.warning("API key %s cannot be used: %s", row.prefix, error)
         caller = _nowhere(row)
@@ -69,7 +73,7 @@ def _record(row: ApiKey) -> KeyRecord:
     )
 
 
-def _caller(row: ApiKey) -> Caller:
+def _caller(row: ApiKey, policy: object) -> Caller:
     name = row.consumer.name
     if not is_plain(name):
         raise ValueError("its consumer's name cannot be a header")
@@ -84,6 +88,7 @@ def _caller(row: ApiKey) -> Caller:
         key_prefix=row.prefix,
         allowed_routes=frozenset(_texts(row.allowed_routes)) or None,
         allowed_networks=_networks(row.allowed_networks),
+        policy=policy,
     )
 
 

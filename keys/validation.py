@@ -1,14 +1,27 @@
-"""What lists of a key or consumer may hold: roles and permissions become header values."""
+"""What a key or consumer may hold: names, roles and permissions become header values.
+
+The same rules as where they are used (:mod:`keys.store`): what can be saved works.
+"""
 
 from __future__ import annotations
 
-from ipaddress import ip_network
 from typing import Any
 
 from django.core.exceptions import ValidationError
 
+from keys.claims import is_plain
+from runtime.networks import parse_networks
+
 MAX_ITEMS = 100
 MAX_ITEM_LENGTH = 100
+
+
+def validate_name(value: str) -> None:
+    """A consumer's name travels in ``X-Consumer``, and in lists of names."""
+    if "," in value or not is_plain(value):
+        raise ValidationError(
+            "Commas, control characters and blanks at either end are not allowed."
+        )
 
 
 def validate_header_items(value: Any) -> None:
@@ -18,8 +31,10 @@ def validate_header_items(value: Any) -> None:
             raise ValidationError("An item is empty.")
         if len(item) > MAX_ITEM_LENGTH:
             raise ValidationError(f"{item[:20]!r}… is longer than {MAX_ITEM_LENGTH} characters.")
-        if "," in item or not item.isprintable():
-            raise ValidationError(f"{item!r}: commas and control characters are not allowed.")
+        if "," in item or not is_plain(item):
+            raise ValidationError(
+                f"{item!r}: commas, control characters and edge blanks are not allowed."
+            )
 
 
 def validate_names(value: Any) -> None:
@@ -31,11 +46,10 @@ def validate_names(value: Any) -> None:
 
 def validate_networks(value: Any) -> None:
     """A list of IP addresses and networks in CIDR form, host bits zero."""
-    for item in _items(value):
-        try:
-            ip_network(item)
-        except ValueError as error:
-            raise ValidationError(f"{error}.") from error
+    try:
+        parse_networks(_items(value))
+    except ValueError as error:
+        raise ValidationError(f"{error}.") from error
 
 
 def _items(value: Any) -> list[str]:

@@ -9,3 +9,10 @@ class ProxyingConfig(AppConfig):
     name = "proxying"
     verbose_name = "Health"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        # Here, not above: models cannot be imported before the app registry is filled.
+        from audit.tracking import track
+        from proxying.models import BreakerOverride
+
+        track(BreakerOverride, ("service", "instance", "action", "until"), label="breaker")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from proxying import metrics
-from proxying.breaker import Outcome, Permit
+from proxying.breaker import Breaker, Outcome, Permit
 from proxying.retry import RetryCause, cause_of_status
 from proxying.upstream.base import (
     ConnectFailed,
@@ -20,32 +21,40 @@ from proxying.upstream.base import (
 )
 
 if TYPE_CHECKING:
+    from proxying.overload import Gate
     from proxying.upstreams import Instance
+
+Permits = tuple[tuple[Breaker, Permit], ...]
 
 _CAUSES: dict[type[UpstreamError], RetryCause] = {
     ConnectFailed: "connect",
     ConnectionReset: "reset",
     UpstreamTimeout: "timeout",
 }
+_CLIENT_ERROR = 400
+_SERVER_ERROR = 500
 
 
 class Attempt:
-    """Counts as in flight at its instance, and holds a permit of its breaker, until closed.
+    """Counts as in flight at its instance and service, and holds permits of the breakers it
+    passed, until closed.
 
     After :meth:`send` exactly one of ``answer`` and ``failure`` is set.
     """
 
-    __slots__ = ("_held", "_permit", "answer", "failure", "instance", "seconds")
+    __slots__ = ("_gate", "_held", "_permits", "answer", "failure", "instance", "seconds")
 
-    def __init__(self, instance: Instance, permit: Permit | None) -> None:
+    def __init__(self, instance: Instance, permits: Permits, gate: Gate) -> None:
         self.instance = instance
         self.answer: UpstreamAnswer | None = None
         self.failure: UpstreamError | None = None
         self.seconds = 0.0
         """From the start of the attempt to the head of its answer, or to its failure."""
-        self._permit = permit
+        self._permits = permits
+        self._gate = gate
         self._held = True
         instance.state.in_flight += 1
+        gate.enter()
 
     async def send(
         self, transport: Transport, request: UpstreamRequest, timeouts: Timeouts
@@ -59,7 +68,7 @@ class Attempt:
         except UpstreamError as failure:
             self.failure = failure
         self.seconds = time.perf_counter() - started
-        self._settle(self._outcome())
+        self._settle(self._outcome)
         self._count()
 
     @property
@@ -79,19 +88,26 @@ class Attempt:
             return
         self._held = False
         self.instance.state.in_flight -= 1
-        self._settle(Outcome.IGNORED)
+        self._settle(lambda _: Outcome.IGNORED)
         if self.answer is not None:
             self.answer.close()
+        self._gate.leave()
 
-    def _outcome(self) -> Outcome:
-        if self.answer is None or self.answer.status >= 500:
+    def _outcome(self, breaker: Breaker) -> Outcome:
+        """What the attempt says by the policy of *breaker*."""
+        failures = breaker.spec.failures
+        if self.answer is None:
+            cause = _CAUSES.get(type(self.failure), "protocol") if self.failure else ""
+            return Outcome.FAILURE if cause in failures else Outcome.IGNORED
+        status = self.answer.status
+        if status >= _SERVER_ERROR and ("5xx" in failures or str(status) in failures):
             return Outcome.FAILURE
-        return Outcome.ANSWERED if self.answer.status >= 400 else Outcome.SUCCESS
+        return Outcome.ANSWERED if status >= _CLIENT_ERROR else Outcome.SUCCESS
 
-    def _settle(self, outcome: Outcome) -> None:
-        permit, self._permit = self._permit, None
-        if permit is not None:
-            self.instance.settle(permit, outcome)
+    def _settle(self, outcome: Callable[[Breaker], Outcome]) -> None:
+        permits, self._permits = self._permits, ()
+        for breaker, permit in permits:
+            self.instance.settle(breaker, permit, outcome(breaker), self.seconds)
 
     def _count(self) -> None:
         service, url = self.instance.service, self.instance.url

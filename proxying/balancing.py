@@ -3,7 +3,7 @@
 The candidates are those that may be asked (healthy, breaker allows, not yet tried); where they come
 from is nobody's business here. Weight 0 gets nothing. Sources: smooth weighted round robin as in
 nginx (commit 52327e0), the power of two choices (Mitzenmacher 2001), weighted rendezvous hashing
-(Schindelhauer and Schomaker 2005).
+(Schindelhauer and Schomaker 2005), bounded loads (Mirrokni, Thorup and Zadimoghaddam 2018).
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from routing.document import BalancerName
 
+_LEAST_SHARE = 0.1
+"""Of its weight, with which a slow start begins: some requests must come to warm it up."""
+_OVERLOAD_FACTOR = 1.25
+"""How far above its even share consistent hashing may load an instance."""
 _COMPARED_IN_FULL = 8
 """Up to so many instances the least loaded is looked for among all of them."""
 
@@ -26,18 +30,43 @@ class InstanceState:
     """What a worker knows of one instance while it runs.
 
     ``in_flight`` is counted by whoever sends requests; ``current_weight`` belongs to round robin.
+    ``weight`` is what counts now: less than ``full_weight`` during a slow start.
     """
 
-    __slots__ = ("current_weight", "in_flight", "seed", "service", "url", "weight")
+    __slots__ = (
+        "current_weight",
+        "full_weight",
+        "healthy",
+        "in_flight",
+        "ramps_from",
+        "seed",
+        "service",
+        "url",
+        "weight",
+    )
 
     def __init__(self, service: str, url: str, weight: int = 1) -> None:
         self.service = service
         self.url = url
-        self.weight = weight
+        self.weight: float = weight
+        self.full_weight = weight
+        self.healthy = True
+        """What the health check says; true where nothing checks."""
+        self.ramps_from: float | None = None
+        """When its slow start began; ``None``: it has its full share."""
         self.in_flight = 0
-        self.current_weight = 0
+        self.current_weight = 0.0
         self.seed = _hash(url.encode())
         """The same in every worker: all of them send a key to the same instance."""
+
+    def ramp(self, now: float, seconds: float) -> None:
+        """Set ``weight`` for *now*, *seconds* being what a slow start takes."""
+        if self.ramps_from is None or now >= self.ramps_from + seconds:
+            self.ramps_from = None
+            self.weight = self.full_weight
+        else:
+            share = max(_LEAST_SHARE, (now - self.ramps_from) / seconds)
+            self.weight = self.full_weight * share
 
     def __repr__(self) -> str:
         return f"<InstanceState {self.service} {self.url} in_flight={self.in_flight}>"
@@ -49,7 +78,7 @@ Strategy = Callable[[Sequence[InstanceState], bytes, Random], InstanceState]
 
 def round_robin(candidates: Sequence[InstanceState], key: bytes, random: Random) -> InstanceState:
     """Smooth weighted round robin: shares by weight, spread evenly instead of in bursts."""
-    total = 0
+    total = 0.0
     best = candidates[0]
     for instance in candidates:
         instance.current_weight += instance.weight
@@ -96,11 +125,16 @@ def consistent_hash(
 ) -> InstanceState:
     """The same instance for the same key; one that goes or comes moves its own share only.
 
+    One that has more than its bounded share in flight passes the key on to the next in line.
     Without a key: by chance, in proportion to weight.
     """
     if not key:
         return weighted(candidates, key, random)
-    return max(candidates, key=partial(_rendezvous, _hash(key)))
+    weights = sum(instance.weight for instance in candidates)
+    in_flight = 1 + sum(instance.in_flight for instance in candidates)
+    share = _OVERLOAD_FACTOR * in_flight / weights
+    room = [each for each in candidates if each.in_flight < math.ceil(share * each.weight)]
+    return max(room, key=partial(_rendezvous, _hash(key)))
 
 
 STRATEGIES: Mapping[BalancerName, Strategy] = {

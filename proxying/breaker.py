@@ -1,15 +1,18 @@
-"""A circuit breaker for one instance. Pure: the time is handed in, seconds that do not step back.
+"""A circuit breaker of an instance, or of a service. Pure: the time is handed in.
+
+Times are seconds of a clock that does not step back.
 
 ::
 
-    CLOSED ── failure_threshold failures in a row, or failure_ratio of at least min_requests
-       ▲      in the window ──► OPEN ── after recovery ──► HALF_OPEN
-       │                          ▲                           │ a probe fails
-       │                          └───────────────────────────┤
-       └──────────────── half_open_requests probes succeed ───┘
+    CLOSED ── failure_threshold failures in a row, or failure_ratio or slow_ratio
+       ▲      of at least min_requests in the window ──► OPEN ── after recovery ──► HALF_OPEN
+       │                          ▲                                                     │
+       │                          └──────────────────── a probe fails ──────────────────┤
+       └──────────────────────── half_open_requests probes succeed ─────────────────────┘
 
 Every request holds a permit, and each change of state begins a new generation: the late result of a
-request from an earlier one says nothing about the instance now and moves nothing.
+request from an earlier one says nothing about the instance now and moves nothing. An operator can
+force a breaker open or closed for a time; what another worker saw is taken over by :meth:`follow`.
 """
 
 from __future__ import annotations
@@ -56,21 +59,27 @@ class Permit:
 
 _RETURNED = -1
 
-Observer = Callable[[State, State], None]
-"""Told of each change of state: before, after."""
+Observer = Callable[[State, State, str], None]
+"""Told of each change of state: before, after, why."""
 
 
 class Breaker:
-    """Decides by *spec* whether an instance is asked, from the outcomes of those who asked it."""
+    """Decides by *spec* whether an instance is asked, from the outcomes of those who asked it.
+
+    ``may_open`` is asked before failures open it: the service may have too many left out already.
+    """
 
     __slots__ = (
         "_counts",
+        "_forced_until",
         "_generation",
         "_observe",
         "_opened_at",
         "_probes",
         "_probes_succeeded",
+        "_slow",
         "consecutive_failures",
+        "may_open",
         "spec",
         "state",
     )
@@ -79,10 +88,13 @@ class Breaker:
         self.spec = spec
         self.state = State.CLOSED
         self.consecutive_failures = 0
+        self.may_open: Callable[[], bool] | None = None
         self._observe = observe
         self._counts = SlidingCounts(spec.window)
+        self._slow = SlidingCounts(spec.window)
         self._generation = 0
         self._opened_at = 0.0
+        self._forced_until = 0.0
         self._probes = 0
         self._probes_succeeded = 0
 
@@ -91,7 +103,7 @@ class Breaker:
         if self.state is State.CLOSED:
             return True
         if self.state is State.OPEN:
-            return now >= self._opened_at + self.spec.recovery
+            return now >= self._open_until
         return self._probes + self._probes_succeeded < self.spec.half_open_requests
 
     def acquire(self, now: float) -> Permit | None:
@@ -99,60 +111,113 @@ class Breaker:
         if not self.allows(now):
             return None
         if self.state is State.OPEN:
-            self._enter(State.HALF_OPEN)
+            self._enter(State.HALF_OPEN, "the recovery time has passed")
         if self.state is State.HALF_OPEN:
             self._probes += 1
         return Permit(self._generation)
 
-    def release(self, permit: Permit, outcome: Outcome, now: float) -> None:
-        """Give *permit* back with what became of the request; a second time does nothing."""
+    def release(self, permit: Permit, outcome: Outcome, now: float, seconds: float = 0.0) -> None:
+        """Give *permit* back with what became of the request, which took *seconds* to be answered;
+        a second time does nothing.
+        """
         generation, permit.generation = permit.generation, _RETURNED
         if generation != self._generation:
             return
+        slow = self.spec.slow_seconds is not None and seconds > self.spec.slow_seconds
         if self.state is State.HALF_OPEN:
-            self._judge_probe(outcome, now)
+            self._judge_probe(outcome, slow, now)
         elif outcome in (Outcome.SUCCESS, Outcome.FAILURE):
-            self._count(outcome, now)
+            self._count(outcome, slow, now)
 
     def retry_after(self, now: float) -> float:
         """Seconds until an open breaker lets a probe through; 0 when it is not open."""
-        if self.state is not State.OPEN:
-            return 0.0
-        return max(0.0, self._opened_at + self.spec.recovery - now)
+        return max(0.0, self._open_until - now) if self.state is State.OPEN else 0.0
 
-    def _judge_probe(self, outcome: Outcome, now: float) -> None:
+    def force(self, state: State, until: float, reason: str) -> None:
+        """Hold it open or closed until *until*, whatever happens."""
+        self._forced_until = until
+        if self.state is not state:
+            self._enter(state, reason)
+
+    def reset(self, reason: str) -> None:
+        """Close it and forget what it counted and what it was forced to."""
+        self._forced_until = 0.0
+        if self.state is State.CLOSED:
+            self._forget()
+        else:
+            self._enter(State.CLOSED, reason)
+
+    def follow(self, state: State, since: float, now: float, reason: str) -> bool:
+        """Take over what another worker saw at *since*; whether that changed anything."""
+        if now < self._forced_until or state is State.HALF_OPEN:
+            return False
+        if state is State.CLOSED and self.state is not State.CLOSED:
+            self._enter(State.CLOSED, reason)
+            return True
+        fresh = now < since + self.spec.recovery
+        if state is State.OPEN and self.state is State.CLOSED and fresh and self._may_open():
+            self._opened_at = since
+            self._enter(State.OPEN, reason)
+            return True
+        return False
+
+    @property
+    def _open_until(self) -> float:
+        return max(self._opened_at + self.spec.recovery, self._forced_until)
+
+    def _judge_probe(self, outcome: Outcome, slow: bool, now: float) -> None:
         self._probes -= 1
-        if outcome is Outcome.FAILURE:
-            self._open(now)
+        if outcome is Outcome.FAILURE or (slow and outcome is not Outcome.IGNORED):
+            self._open(now, "a trial request failed" if not slow else "a trial request was slow")
         elif outcome is not Outcome.IGNORED:
             self._probes_succeeded += 1
             if self._probes_succeeded >= self.spec.half_open_requests:
-                self._enter(State.CLOSED)
+                self._enter(State.CLOSED, "the trial requests succeeded")
 
-    def _count(self, outcome: Outcome, now: float) -> None:
+    def _count(self, outcome: Outcome, slow: bool, now: float) -> None:
         failed = outcome is Outcome.FAILURE
         self._counts.add(now, 1, int(failed))
+        if self.spec.slow_seconds is not None:
+            self._slow.add(now, 1, int(slow))
         self.consecutive_failures = self.consecutive_failures + 1 if failed else 0
-        if failed and self._has_had_enough():
-            self._open(now)
+        if not (failed or slow) or now < self._forced_until:
+            return
+        reason = self._enough()
+        if reason and self._may_open():
+            self._open(now, reason)
 
-    def _has_had_enough(self) -> bool:
-        if self.consecutive_failures >= self.spec.failure_threshold:
-            return True
+    def _enough(self) -> str:
+        """Why it should open; empty while it should not."""
+        spec = self.spec
+        if self.consecutive_failures >= spec.failure_threshold:
+            return f"{self.consecutive_failures} failures in a row"
         requests, failures = self._counts.first, self._counts.second
-        return requests >= self.spec.min_requests and failures >= self.spec.failure_ratio * requests
+        if requests < spec.min_requests:
+            return ""
+        if failures >= spec.failure_ratio * requests:
+            return f"{failures} of {requests} requests failed"
+        if spec.slow_seconds is not None and self._slow.second >= spec.slow_ratio * requests:
+            return f"{self._slow.second} of {requests} answers were slow"
+        return ""
 
-    def _open(self, now: float) -> None:
+    def _may_open(self) -> bool:
+        return self.may_open is None or self.may_open()
+
+    def _open(self, now: float, reason: str) -> None:
         self._opened_at = now
-        self._enter(State.OPEN)
+        self._enter(State.OPEN, reason)
 
-    def _enter(self, state: State) -> None:
+    def _enter(self, state: State, reason: str) -> None:
         before, self.state = self.state, state
         self._generation += 1
         self._probes = 0
         self._probes_succeeded = 0
         if state is State.CLOSED:
-            self.consecutive_failures = 0
-            self._counts.clear()
+            self._forget()
         if self._observe is not None:
-            self._observe(before, state)
+            self._observe(before, state, reason)
+
+    def _forget(self) -> None:
+        self.consecutive_failures = 0
+        self._counts.clear()
+        self._slow.clear()

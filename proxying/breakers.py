@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from routing.document import BreakerSpec
 
 Key = tuple[str, str]
-"""Name of the service, URL of the instance."""
+"""Name of the service, URL of the instance; without one the breaker is the service's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,9 @@ class Transition:
     instance: str
     before: State
     after: State
+    reason: str = ""
+    failures: int = 0
+    """In a row, when it changed."""
 
 
 Observer = Callable[[Transition], None]
@@ -63,13 +66,14 @@ class Breakers:
         }
         for key, breaker in self._breakers.items():
             if key not in kept and breaker.state is not State.CLOSED:
-                self._tell(key, breaker.state, State.CLOSED)
+                self._tell(key, breaker.state, State.CLOSED, "the configuration changed")
         self._breakers = {
             key: kept.get(key) or Breaker(spec, partial(self._tell, key))
             for key, spec in wanted.items()
         }
 
-    def _tell(self, key: Key, before: State, after: State) -> None:
-        service, instance = key
+    def _tell(self, key: Key, before: State, after: State, reason: str) -> None:
+        breaker = self._breakers.get(key)
+        failures = breaker.consecutive_failures if breaker is not None else 0
         for observe in self._observers:
-            observe(Transition(service, instance, before, after))
+            observe(Transition(*key, before, after, reason, failures))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from proxying.services import Upstreams
 from proxying.snapshot import Plan
 from proxying.upstream.base import Timeouts
-from proxying.upstreams import Upstreams
+from quotas.rules import RouteLimits
 from routing.document import InstanceSpec, RetrySpec, RouteSpec, ServiceSpec
 from routing.table import compile_route, compile_service
 
@@ -39,4 +40,4 @@ def control_plane_plan(port: int) -> Plan:
     )
     upstream = Upstreams(None).adopt({NAME: service})[NAME]
     timeouts = Timeouts(_CONNECT_SECONDS, _ANSWER_SECONDS, _ANSWER_SECONDS, _ANSWER_SECONDS)
-    return Plan(route, (), upstream, timeouts)
+    return Plan(route, RouteLimits(NAME), upstream, timeouts)

@@ -10,6 +10,7 @@
     ├── RateLimited           429, with the limiter's decision
     ├── NoInstance            503, the service has no instance to ask
     ├── BreakerOpen           503, every instance's breaker is open
+    ├── Overloaded            503, as many requests run and wait as may
     ├── RouteMisconfigured    503, the route or its service does not compile
     ├── Draining              503, this node is stopping
     └── LoopDetected          508
@@ -78,6 +79,13 @@ class BreakerOpen(ProxyError):
     def __init__(self, service: str, retry_after: int) -> None:
         super().__init__(f"service {service} is failing and left alone for now")
         self.retry_after = retry_after
+
+
+class Overloaded(ProxyError):
+    """As many requests of the service run, and wait, as it takes."""
+
+    def __init__(self, service: str) -> None:
+        super().__init__(f"service {service} has as many requests as it takes")
 
 
 class RouteMisconfigured(ProxyError):

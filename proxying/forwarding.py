@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from random import Random
+from typing import Any
 
 from keys.caller import Caller
 from keys.credentials import CredentialKind
+from keys.identity_token import IdentitySigner
+from proxying import affinity
 from proxying.answering import http_date, limit_headers
 from proxying.attempt import Attempt
+from proxying.errors import RouteMisconfigured
 from proxying.exchange import EMPTY, Answer, Body, Exchange, Headers
 from proxying.headers import Forwarding, request_headers, response_headers, values_of
+from proxying.hedging import race
 from proxying.retry import parse_retry_after
 from proxying.snapshot import Plan
 from proxying.upload import Upload
@@ -29,7 +35,8 @@ _NO_CONTENT = 204
 class Forwarder:
     """Carries exchanges to upstreams over *transport*.
 
-    *max_body_bytes* is the node's bound for request bodies where the route sets none.
+    *max_body_bytes* is the node's bound for request bodies where the route sets none. *signer*
+    signs the caller's identity for services that ask for it.
     """
 
     def __init__(
@@ -37,11 +44,13 @@ class Forwarder:
         transport: Transport,
         *,
         max_body_bytes: int,
+        signer: IdentitySigner | None = None,
         clock: Callable[[], float] = time.monotonic,
         random: Random | None = None,
     ) -> None:
         self._transport = transport
         self._max_body_bytes = max_body_bytes
+        self._signer = signer
         self._clock = clock
         self._random = random or Random()
 
@@ -50,12 +59,12 @@ class Forwarder:
         or, when the client leaves during its upload, ``ClientGone``.
         """
         upload = self._upload(exchange, plan)
-        forwarding = _Forwarding(exchange, plan, upload)
+        forwarding = _Forwarding(exchange, plan, upload, self._identity(exchange.caller, plan))
         upstream = plan.upstream
         upstream.budget.note_request(self._clock())
-        attempt = upstream.begin(exchange, self._clock())
+        attempt = await upstream.begin(exchange, self._clock)
         try:
-            await forwarding.send(attempt, self._transport, self._clock())
+            attempt = await self._first(forwarding, attempt)
             while self._worth_another(forwarding, attempt):
                 await asyncio.sleep(self._pause(forwarding, attempt))
                 following = upstream.begin_again(exchange, forwarding.tried, self._clock())
@@ -69,11 +78,47 @@ class Forwarder:
             attempt.close()
             raise
 
+    async def _first(self, forwarding: _Forwarding, attempt: Attempt) -> Attempt:
+        """Make the first attempt, and where policy says so and it takes long, a second beside it;
+        the attempt that answered.
+        """
+        exchange, upstream = forwarding.exchange, forwarding.plan.upstream
+        after = upstream.retry.hedge_after
+        if after is None or exchange.method != "GET" or exchange.body.size != 0:
+            await forwarding.send(attempt, self._transport, self._clock())
+            return attempt
+
+        def another() -> Attempt | None:
+            now = self._clock()
+            if not upstream.has_another(forwarding.tried, now) or not upstream.budget.withdraw(now):
+                return None
+            return upstream.begin_elsewhere(exchange, forwarding.tried, now)
+
+        def send(one: Attempt) -> Coroutine[Any, Any, None]:
+            return forwarding.send(one, self._transport, self._clock())
+
+        winner = await race(attempt, send, another, after)
+        exchange.instance = winner.instance.url
+        return winner
+
     def _upload(self, exchange: Exchange, plan: Plan) -> Upload | None:
         if exchange.body.size == 0:
             return None
         limit = plan.route.max_body_bytes
         return Upload(exchange, self._max_body_bytes if limit is None else limit)
+
+    def _identity(self, caller: Caller | None, plan: Plan) -> Headers:
+        """What the upstream is told of the caller. A service that asks for a signature and cannot
+        have one gets no request at all: it might believe what is not there.
+        """
+        headers = identity_headers(caller)
+        service = plan.route.service
+        if caller is None or not service.spec.signed_identity:
+            return headers
+        token = self._signer.token(caller, service.name) if self._signer else None
+        if token is None:
+            raise RouteMisconfigured("its service asks for a signed identity and no key signs one")
+        return [*headers, (b"x-gateway-identity", token)]
 
     def _worth_another(self, forwarding: _Forwarding, attempt: Attempt) -> bool:
         """Whether policy, deadline and budget allow it, in this order: the budget is taken from.
@@ -91,6 +136,7 @@ class Forwarder:
             exchange.attempts,
             body_replayable=forwarding.replayable,
             bytes_sent=0 if cause == "connect" else 1,
+            keyed=forwarding.keyed,
         )
         if allowed and cause == "connect" and upstream.has_another(forwarding.tried, self._clock()):
             return True
@@ -111,14 +157,16 @@ class _Forwarding:
 
     __slots__ = ("_deadline", "_request", "_timeouts", "_upload", "exchange", "plan", "tried")
 
-    def __init__(self, exchange: Exchange, plan: Plan, upload: Upload | None) -> None:
+    def __init__(
+        self, exchange: Exchange, plan: Plan, upload: Upload | None, identity: Headers
+    ) -> None:
         self.exchange = exchange
         self.plan = plan
         self.tried: list[str] = []
         self._upload = upload
         self._timeouts = plan.timeouts
         self._deadline = 0.0
-        self._request = _request(exchange, plan, upload or EMPTY)
+        self._request = _request(exchange, plan, upload or EMPTY, identity)
 
     async def send(self, attempt: Attempt, transport: Transport, now: float) -> None:
         """Make *attempt*; the clock of the whole starts with the first one."""
@@ -129,6 +177,9 @@ class _Forwarding:
         self.exchange.attempts += 1
         self.exchange.instance = attempt.instance.url
         self.tried.append(attempt.instance.url)
+        if len(self.tried) > 1:
+            # The attempt before may still be under way: what it sends stays as it is.
+            self._request = replace(self._request, headers=self._request.headers.copy())
         self._request.headers[0] = (b"host", self._host(attempt))
         await attempt.send(transport, self._request, self._timeouts_at(now))
         self.exchange.upstream_seconds += attempt.seconds
@@ -145,8 +196,22 @@ class _Forwarding:
             date=http_date(),
             bodiless=received.status == _NO_CONTENT,
         )
+        headers.extend(self._stay(attempt))
         relay = _Relay(self.exchange, attempt, received)
         return Answer(received.status, headers, relay, relay.close)
+
+    def _stay(self, attempt: Attempt) -> Headers:
+        """The cookie that keeps the client with this instance, where it does not have it yet."""
+        name = self.plan.upstream.sticky_cookie
+        mark = attempt.instance.mark
+        if not name or affinity.cookie(self.exchange.headers, name.encode("ascii")) == mark:
+            return []
+        return [affinity.set_cookie(name, mark, self.exchange.scheme)]
+
+    @property
+    def keyed(self) -> bool:
+        """Whether the client promises that the request may be repeated."""
+        return bool(values_of(self.exchange.headers, b"idempotency-key"))
 
     @property
     def replayable(self) -> bool:
@@ -199,7 +264,7 @@ class _Relay:
         self._attempt.close()
 
 
-def _request(exchange: Exchange, plan: Plan, body: Body) -> UpstreamRequest:
+def _request(exchange: Exchange, plan: Plan, body: Body, identity: Headers) -> UpstreamRequest:
     if exchange.canonical is None:
         raise ValueError("the exchange was not admitted")
     target = plan.route.upstream_path(exchange.canonical).encode("ascii")
@@ -217,7 +282,7 @@ def _request(exchange: Exchange, plan: Plan, body: Body) -> UpstreamRequest:
         ),
         request_id=exchange.request_id,
         traceparent=exchange.traceparent,
-        identity=identity_headers(exchange.caller),
+        identity=identity,
         keep_authorization=plan.route.forward_authorization or not _by_token(exchange.caller),
     )
     sent_length = exchange.method in _METHODS_WITH_BODY and bool(

@@ -32,8 +32,7 @@ from proxying.snapshot import Plan, Snapshots
 from proxying.upstream.base import UpstreamError
 from quotas.bucket import Decision
 from quotas.errors import LimiterUnavailable
-from quotas.limiter import Limiter
-from quotas.rules import identifiers
+from quotas.meter import Meter
 from routing.errors import BadPath
 from routing.matching import Result
 from routing.reserved import is_reserved
@@ -43,6 +42,8 @@ logger = logging.getLogger(__name__)
 LocalHandler = Callable[[Exchange], Awaitable[Answer]]
 Observer = Callable[[Exchange, int, float], None]
 """Told of every finished exchange: the exchange, its status (499: the client left), seconds."""
+RefusalObserver = Callable[[Exchange, AuthenticationError], None]
+"""Told of every exchange whose caller was not identified, and why. Must not wait."""
 
 _EXPECTED = (
     ProxyError,
@@ -61,7 +62,7 @@ class Gateway:
     bounds: Bounds
     snapshots: Snapshots
     authenticator: Authenticator
-    limiter: Limiter | None
+    meter: Meter | None
     """``None`` when ``RATE_LIMIT_ENABLED`` is off."""
     forwarder: Forwarder
     local: Mapping[str, LocalHandler] = field(default_factory=dict)
@@ -69,6 +70,7 @@ class Gateway:
     control_plane: Plan | None = None
     """Where all other reserved paths go; ``None``: the binding has Django in its own process."""
     observers: Sequence[Observer] = ()
+    refusal_observers: Sequence[RefusalObserver] = ()
 
     def admit(self, exchange: Exchange) -> bool:
         """Take the request in; ``False`` when its path is for Django in the binding's process.
@@ -139,20 +141,18 @@ class Gateway:
             )
         except AuthenticationError as error:
             metrics.AUTHENTICATIONS.labels(error.code).inc()
+            for observe in self.refusal_observers:
+                observe(exchange, error)
             raise
         metrics.AUTHENTICATIONS.labels("ok").inc()
         return caller
 
     async def _spend(self, exchange: Exchange, plan: Plan) -> Decision | None:
-        if not plan.rules or self.limiter is None:
+        if self.meter is None:
             return None
-        keys = identifiers(plan.rules, exchange.caller, exchange.client, exchange.headers)
-        try:
-            decision = await self.limiter.check(plan.rules, keys)
-        except LimiterUnavailable:
-            metrics.decisions_child(plan.route.name, "unavailable").inc()
-            raise
-        metrics.decisions_child(plan.route.name, _kind(decision)).inc()
+        decision = await self.meter.spend(
+            plan.limits, exchange.caller, exchange.client, exchange.headers
+        )
         if decision is not None and not decision.allowed:
             exchange.decision = decision
             raise RateLimited(decision)
@@ -180,11 +180,3 @@ class Gateway:
         seconds = time.perf_counter() - exchange.started
         for observe in self.observers:
             observe(exchange, status, seconds)
-
-
-def _kind(decision: Decision | None) -> str:
-    if decision is None:
-        return "unavailable"
-    if not decision.allowed:
-        return "refused"
-    return "would_refuse" if decision.would_refuse else "allowed"

@@ -66,10 +66,16 @@ BREAKER_STATE = Gauge(
     ("service", "instance"),
     multiprocess_mode="livemax",
 )
-LIMIT_DECISIONS = Counter(
-    "gateway_limit_decisions_total",
-    "Limiter decisions: allowed, refused, would_refuse (shadow), unavailable.",
-    ("route", "decision"),
+INSTANCE_HEALTHY = Gauge(
+    "gateway_instance_healthy",
+    "What a worker acts on: 1 well, 0 not well, NaN no longer checked.",
+    ("service", "instance"),
+    multiprocess_mode="liveall",
+)
+HEALTH_CHECKS = Counter(
+    "gateway_health_checks_total",
+    "Active health checks; outcome is ok or failed.",
+    ("service", "instance", "outcome"),
 )
 AUTHENTICATIONS = Counter(
     "gateway_authentications_total",
@@ -108,12 +114,6 @@ def attempts_child(service: str, instance: str, outcome: str) -> Counter:
 def upstream_child(service: str, instance: str) -> Histogram:
     """The histogram of one instance."""
     return UPSTREAM_DURATION.labels(service, instance)
-
-
-@lru_cache(maxsize=65_536)
-def decisions_child(route: str, decision: str) -> Counter:
-    """The counter of one kind of decision on one route."""
-    return LIMIT_DECISIONS.labels(route, decision)
 
 
 def observe(exchange: Exchange, status: int, seconds: float) -> None:

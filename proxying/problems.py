@@ -21,8 +21,8 @@ from proxying.upstream.base import (
 from quotas.errors import LimiterUnavailable
 from routing.errors import BadPath
 
-STORE_RETRY_AFTER = 1
-"""Seconds after which a store that could not be asked is worth another request."""
+SOON = 1
+"""Seconds after which a store or a service that could not serve is worth another request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,7 @@ _STATUS: dict[type[Exception], tuple[int, str, str]] = {
     errors.RateLimited: (429, "rate_limited", ""),
     errors.NoInstance: (503, "no_instance", ""),
     errors.BreakerOpen: (503, "breaker_open", ""),
+    errors.Overloaded: (503, "overloaded", ""),
     KeyStoreUnavailable: (503, "key_store_unavailable", ""),
     LimiterUnavailable: (503, "limiter_unavailable", ""),
     errors.RouteMisconfigured: (503, "route_misconfigured", ""),
@@ -87,8 +88,10 @@ def _headers(error: Exception) -> tuple[tuple[bytes, bytes], ...]:
             return (_retry_after(error.decision.retry_after),)
         case errors.BreakerOpen():
             return (_retry_after(error.retry_after),)
-        case KeyStoreUnavailable() | LimiterUnavailable():
-            return (_retry_after(STORE_RETRY_AFTER),)
+        case (
+            KeyStoreUnavailable() | LimiterUnavailable() | errors.Overloaded() | errors.NoInstance()
+        ):
+            return (_retry_after(SOON),)
     return ()
 
 

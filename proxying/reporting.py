@@ -9,7 +9,8 @@ next one to start removes what nobody reported for :data:`FORGOTTEN_AFTER`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import ParamSpec
@@ -28,17 +29,21 @@ logger = logging.getLogger(__name__)
 P = ParamSpec("P")
 
 _LEVEL = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
-_WRITE_SECONDS = 0.5
+_WRITE_SECONDS = 0.2
+_LONGEST_REASON = 255
+_NEVER = datetime.min.replace(tzinfo=UTC)
 _REPORT_AGAIN = timedelta(seconds=15)
 FORGOTTEN_AFTER = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The latest state of one breaker and since when it is in it."""
+    """The latest state of one breaker, since when it is in it, and why."""
 
     state: State
     changed_at: datetime
+    reason: str
+    failures: int
 
 
 class BreakerReporter:
@@ -49,21 +54,41 @@ class BreakerReporter:
         self._database = database
         self._reports: dict[tuple[str, str], Report] = {}
         self._unwritten: set[tuple[str, str]] = set()
-        self._reported_at = datetime.min.replace(tzinfo=UTC)
+        self._reported_at = _NEVER
+        self._as_of: datetime | None = None
         self.failures = 0
+
+    def changed_at(self, service: str, instance: str) -> datetime:
+        """When a breaker last changed, as far as this worker knows."""
+        report = self._reports.get((service, instance))
+        return report.changed_at if report is not None else _NEVER
+
+    @contextmanager
+    def as_of(self, moment: datetime) -> Iterator[None]:
+        """What changes inside the block changed at *moment*, in the worker that saw it first."""
+        self._as_of = moment
+        try:
+            yield
+        finally:
+            self._as_of = None
 
     def __call__(self, transition: Transition) -> None:
         """Note a change of state."""
         key = (transition.service, transition.instance)
         metrics.BREAKER_STATE.labels(*key).set(_LEVEL[transition.after])
-        self._reports[key] = Report(transition.after, datetime.now(UTC))
+        self._reports[key] = Report(
+            transition.after,
+            self._as_of or datetime.now(UTC),
+            transition.reason,
+            transition.failures,
+        )
         self._unwritten.add(key)
         logger.warning(
-            "breaker of %s %s: %s, was %s",
-            transition.service,
-            transition.instance,
+            "breaker of %s %s: %s, was %s: %s",
+            *key,
             transition.after,
             transition.before,
+            transition.reason,
         )
 
     async def keep_writing(self) -> None:
@@ -108,6 +133,8 @@ def _write_rows(
             instance=instance,
             node=node,
             state=report.state.value,
+            reason=report.reason[:_LONGEST_REASON],
+            failures=report.failures,
             changed_at=report.changed_at,
             reported_at=reported_at,
         )
@@ -119,7 +146,7 @@ def _write_rows(
         rows,
         update_conflicts=True,
         unique_fields=["service", "instance", "node"] if names else None,
-        update_fields=["state", "changed_at", "reported_at"],
+        update_fields=["state", "reason", "failures", "changed_at", "reported_at"],
     )
 
 

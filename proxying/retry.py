@@ -41,6 +41,8 @@ class RetryPolicy:
     max_backoff: float
     causes: frozenset[RetryCause]
     methods: frozenset[str]
+    idempotency_key: bool = False
+    hedge_after: float | None = None
 
     @classmethod
     def of(cls, spec: RetrySpec) -> RetryPolicy:
@@ -51,6 +53,8 @@ class RetryPolicy:
             max_backoff=spec.max_backoff,
             causes=frozenset(spec.on),
             methods=frozenset(spec.methods),
+            idempotency_key=spec.idempotency_key,
+            hedge_after=spec.hedge_after,
         )
 
     def may_retry(
@@ -61,19 +65,20 @@ class RetryPolicy:
         *,
         body_replayable: bool,
         bytes_sent: int,
+        keyed: bool = False,
     ) -> bool:
         """Whether attempt number *attempt* (from 1), which failed by *cause*, may be followed.
 
         *body_replayable*: the whole body can be sent again, because it is empty, untouched, or kept
         as far as it was read. *bytes_sent* is how much of the request, head included, may have
         reached the upstream: 0 only when it is certain that nothing did. A failed connection
-        counts as nothing sent.
+        counts as nothing sent. *keyed*: it carries an ``Idempotency-Key``.
         """
         if attempt >= self.attempts or cause not in self.causes or not body_replayable:
             return False
         if cause == "connect" or (bytes_sent == 0 and cause in _BEFORE_ANSWER):
             return True
-        return method in self.methods
+        return method in self.methods or (keyed and self.idempotency_key)
 
     def delay(self, attempt: int, random: Random, retry_after: float | None = None) -> float:
         """Seconds to wait after attempt number *attempt*: full jitter, doubling, bounded.

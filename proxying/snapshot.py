@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from proxying import metrics
+from proxying.services import Upstreams
 from proxying.upstream.base import Timeouts
-from proxying.upstreams import Upstream, Upstreams
-from quotas.bucket import Rule
-from quotas.rules import compile_rules
+from proxying.upstreams import Upstream
+from quotas.rules import RouteLimits, compile_limits
 from routing.table import RoutePlan, Table
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ class Plan:
     """A route with everything its journey needs, resolved at publish."""
 
     route: RoutePlan
-    rules: tuple[Rule, ...]
+    limits: RouteLimits
     upstream: Upstream
     timeouts: Timeouts
 
@@ -55,7 +55,12 @@ class Snapshots:
         """Serve *table* from the next request on."""
         upstreams = self._upstreams.adopt(table.services)
         plans = {
-            name: Plan(route, compile_rules(route), upstreams[route.service.name], _timeouts(route))
+            name: Plan(
+                route,
+                compile_limits(route, table.limits),
+                upstreams[route.service.name],
+                _timeouts(route),
+            )
             for name, route in table.routes.items()
             if not route.fault
         }

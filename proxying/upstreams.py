@@ -1,26 +1,26 @@
 """Services as a worker sees them: instances in use, their breakers, balancer and retry budget.
 
 They outlive the snapshot they came with: an instance that stays keeps what is in flight and what
-its breaker knows, whatever else an edit changed. Pure policy is in ``balancing``, ``breaker`` and
-``retry``; here they are put together and asked.
+its breaker and its health check know, whatever else an edit changed. Pure policy is in
+``balancing``, ``breaker`` and ``retry``; here they are put together and asked.
 """
 
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
+from functools import partial
 from random import Random
 
-from proxying.attempt import Attempt
+from proxying import affinity
+from proxying.attempt import Attempt, Permits
 from proxying.balancing import Balancer, InstanceState
-from proxying.breaker import Breaker, Outcome, Permit
-from proxying.breakers import Breakers
+from proxying.breaker import Breaker, Outcome, Permit, State
 from proxying.errors import BreakerOpen, NoInstance
 from proxying.exchange import Exchange
+from proxying.overload import Gate
 from proxying.retry import RetryBudget, RetryPolicy
 from proxying.upstream.base import Origin
-from routing.document import BreakerSpec
 from routing.plans import InstancePlan, ServicePlan
 
 Clock = Callable[[], float]
@@ -29,29 +29,48 @@ Clock = Callable[[], float]
 class Instance:
     """One address of a service: where it is, what runs there, and whether it may be asked."""
 
-    __slots__ = ("_clock", "breaker", "origin", "service", "state", "url")
+    __slots__ = ("_clock", "breaker", "mark", "most", "origin", "service", "state", "url")
 
-    def __init__(self, state: InstanceState, plan: InstancePlan, clock: Clock) -> None:
+    def __init__(
+        self,
+        state: InstanceState,
+        plan: InstancePlan,
+        breaker: Breaker | None,
+        most: int,
+        clock: Clock,
+    ) -> None:
         address = plan.address
         self.state = state
         self.service = state.service
         self.url = plan.url
         self.origin = Origin(address.scheme, address.host, address.port, address.authority)
-        self.breaker: Breaker | None = None
+        self.mark = affinity.mark(self.service, self.url)
+        self.breaker = breaker
+        self.most = most
+        """Requests at once."""
         self._clock = clock
 
     def allows(self, now: float) -> bool:
         """Whether the breaker lets a request through."""
         return self.breaker is None or self.breaker.allows(now)
 
-    def begin(self, now: float) -> Attempt:
-        """An attempt at this instance; only where :meth:`allows` has just said so."""
-        return Attempt(self, self.breaker.acquire(now) if self.breaker is not None else None)
+    @property
+    def has_room(self) -> bool:
+        """Whether it takes one more request."""
+        return self.state.in_flight < self.most
 
-    def settle(self, permit: Permit, outcome: Outcome) -> None:
-        """Tell the breaker how an attempt went."""
-        if self.breaker is not None:
-            self.breaker.release(permit, outcome, self._clock())
+    @property
+    def is_out(self) -> bool:
+        """Whether its health check or its breaker keeps requests from it."""
+        open_ = self.breaker is not None and self.breaker.state is not State.CLOSED
+        return open_ or not self.state.healthy
+
+    def settle(self, breaker: Breaker, permit: Permit, outcome: Outcome, seconds: float) -> None:
+        """Tell *breaker* how an attempt went."""
+        closed_before = breaker.state is State.CLOSED
+        breaker.release(permit, outcome, self._clock(), seconds)
+        if breaker is self.breaker and not closed_before and breaker.state is State.CLOSED:
+            self.state.ramps_from = self._clock()
 
     def note_failure(self) -> None:
         """Count a failure that showed only after its attempt was settled."""
@@ -60,132 +79,152 @@ class Instance:
 
 
 class Upstream:
-    """One service of one revision, over instances that may be shared with the last revision."""
+    """One service of one revision, over instances that may be shared with the last revision.
 
-    __slots__ = ("_balancer", "_by_state", "_random", "budget", "instances", "name", "retry")
+    *breaker* is the one of the service as a whole.
+    """
+
+    __slots__ = (
+        "_balancer",
+        "_by_state",
+        "_hash_key",
+        "_random",
+        "_slow_start",
+        "_use_all",
+        "breaker",
+        "budget",
+        "gate",
+        "instances",
+        "name",
+        "retry",
+        "sticky_cookie",
+    )
 
     def __init__(
         self,
         plan: ServicePlan,
         instances: Collection[Instance],
+        breaker: Breaker | None,
         budget: RetryBudget,
+        gate: Gate,
         random: Random,
     ) -> None:
         self.name = plan.name
         self.instances = tuple(instances)
+        self.breaker = breaker
         self.retry = RetryPolicy.of(plan.spec.retry)
         self.budget = budget
+        self.gate = gate
+        self.sticky_cookie = plan.spec.sticky_cookie
         self._by_state = {instance.state: instance for instance in instances}
         self._balancer = Balancer(plan.spec.balancer)
+        self._hash_key = affinity.hash_key(plan.spec.hash_by)
+        self._slow_start = plan.spec.slow_start
+        self._use_all = plan.spec.ejection.when_all == "use_all"
         self._random = random
+        self._bound_ejection(plan.spec.ejection.max_share)
 
-    def begin(self, exchange: Exchange, now: float) -> Attempt:
-        """The first attempt; raises ``NoInstance`` or ``BreakerOpen``."""
-        if not self.instances:
-            raise NoInstance(f"service {self.name} has no instance in use")
-        attempt = self._pick(exchange, (), now)
-        if attempt is None:
-            raise BreakerOpen(self.name, self._retry_after(now))
-        return attempt
+    async def begin(self, exchange: Exchange, clock: Clock) -> Attempt:
+        """The first attempt, when its turn has come.
+
+        Raises ``NoInstance``, ``BreakerOpen`` or ``Overloaded``.
+        """
+        if not self.gate.queued:
+            attempt = self._begin_or_refuse(exchange, clock)
+            if attempt is not None:
+                return attempt
+        return await self.gate.wait(partial(self._begin_or_refuse, exchange, clock))
 
     def begin_again(self, exchange: Exchange, tried: Collection[str], now: float) -> Attempt | None:
         """Another attempt, at an instance not tried yet while there is one; ``None``: no more."""
         return self._pick(exchange, tried, now) or self._pick(exchange, (), now)
 
+    def begin_elsewhere(
+        self, exchange: Exchange, tried: Collection[str], now: float
+    ) -> Attempt | None:
+        """An attempt at an instance not tried yet, if there is one."""
+        return self._pick(exchange, tried, now)
+
     def has_another(self, tried: Collection[str], now: float) -> bool:
         """Whether an instance may be asked that was not tried yet."""
-        return any(each.url not in tried and each.allows(now) for each in self.instances)
+        return any(
+            each.url not in tried and each.state.healthy and each.allows(now)
+            for each in self.instances
+        )
+
+    def _begin_or_refuse(self, exchange: Exchange, clock: Clock) -> Attempt | None:
+        """``None``: there is an instance, and no place for one more request."""
+        now = clock()
+        if self.gate.has_room and (attempt := self._pick(exchange, (), now)) is not None:
+            return attempt
+        if not self.instances:
+            raise NoInstance(f"service {self.name} has no instance in use")
+        well = [each for each in self.instances if each.state.healthy or self._all_unhealthy()]
+        if not well:
+            raise NoInstance(f"no instance of service {self.name} is well")
+        if not any(each.allows(now) for each in well) or not self._service_allows(now):
+            raise BreakerOpen(self.name, self._retry_after(now))
+        return None
 
     def _pick(self, exchange: Exchange, tried: Collection[str], now: float) -> Attempt | None:
+        if not self._service_allows(now):
+            return None
+        everyone = self._all_unhealthy()
         candidates = [
-            instance.state
-            for instance in self.instances
-            if instance.url not in tried and instance.allows(now)
+            each.state
+            for each in self.instances
+            if (each.state.healthy or everyone)
+            and each.url not in tried
+            and each.has_room
+            and each.allows(now)
         ]
-        chosen = self._balancer.pick(candidates, _hash_key(exchange), self._random)
-        return self._by_state[chosen].begin(now) if chosen is not None else None
+        if self._slow_start:
+            for state in candidates:
+                state.ramp(now, self._slow_start)
+        chosen = self._kept(exchange, candidates) or self._balancer.pick(
+            candidates, self._hash_key(exchange), self._random
+        )
+        if chosen is None:
+            return None
+        instance = self._by_state[chosen]
+        return Attempt(instance, self._permits(instance, now), self.gate)
+
+    def _kept(self, exchange: Exchange, candidates: list[InstanceState]) -> InstanceState | None:
+        """The candidate that the client's sticky cookie names."""
+        if not self.sticky_cookie:
+            return None
+        wanted = affinity.cookie(exchange.headers, self.sticky_cookie.encode("ascii"))
+        return next((one for one in candidates if self._by_state[one].mark == wanted), None)
+
+    def _permits(self, instance: Instance, now: float) -> Permits:
+        """Of the breakers that have just said they allow it."""
+        asked = (
+            (breaker, breaker.acquire(now))
+            for breaker in (instance.breaker, self.breaker)
+            if breaker is not None
+        )
+        return tuple((breaker, permit) for breaker, permit in asked if permit is not None)
+
+    def _all_unhealthy(self) -> bool:
+        """Whether verdicts are passed over, because they leave nobody and that is configured."""
+        return self._use_all and not any(each.state.healthy for each in self.instances)
+
+    def _service_allows(self, now: float) -> bool:
+        return self.breaker is None or self.breaker.allows(now)
 
     def _retry_after(self, now: float) -> int:
-        waits = [
-            instance.breaker.retry_after(now)
-            for instance in self.instances
-            if instance.breaker is not None
-        ]
+        if not self._service_allows(now) and self.breaker is not None:
+            return math.ceil(self.breaker.retry_after(now))
+        waits = [each.breaker.retry_after(now) for each in self.instances if each.breaker]
         return math.ceil(min(waits, default=0.0))
 
+    def _bound_ejection(self, share: float) -> None:
+        """Let breakers open only while no more than *share* of the instances is out."""
+        # A share of 0.3 of 10 is 3, whatever binary fractions say.
+        most = math.floor(share * len(self.instances) + 1e-9)
+        for instance in self.instances:
+            if instance.breaker is not None:
+                instance.breaker.may_open = None if share >= 1 else partial(self._may_eject, most)
 
-class Upstreams:
-    """Every service of the current revision; what stays is handed on to the next."""
-
-    def __init__(
-        self,
-        breakers: Breakers | None,
-        *,
-        random: Random | None = None,
-        clock: Clock = time.monotonic,
-    ) -> None:
-        self._breakers = breakers
-        self._random = random or Random()
-        self._clock = clock
-        self._states: dict[tuple[str, str], InstanceState] = {}
-        self._budgets: dict[str, tuple[float, RetryBudget]] = {}
-
-    def adopt(self, services: Mapping[str, ServicePlan]) -> dict[str, Upstream]:
-        """The services of a new revision, by name; those with a fault are left out."""
-        usable = {name: plan for name, plan in services.items() if not plan.fault}
-        used = {
-            name: [each for each in plan.instances if each.healthy and each.weight]
-            for name, plan in usable.items()
-        }
-        if self._breakers is not None:
-            self._breakers.update(_wanted_breakers(usable, used))
-        self._keep_states(used)
-        self._keep_budgets(usable)
-        return {
-            name: Upstream(
-                plan,
-                [self._instance(name, each) for each in used[name]],
-                self._budgets[name][1],
-                self._random,
-            )
-            for name, plan in usable.items()
-        }
-
-    def _instance(self, service: str, plan: InstancePlan) -> Instance:
-        instance = Instance(self._states[service, plan.url], plan, self._clock)
-        if self._breakers is not None:
-            instance.breaker = self._breakers.get(service, plan.url)
-        return instance
-
-    def _keep_states(self, used: Mapping[str, list[InstancePlan]]) -> None:
-        kept: dict[tuple[str, str], InstanceState] = {}
-        for service, plans in used.items():
-            for plan in plans:
-                state = self._states.get((service, plan.url))
-                kept[service, plan.url] = state or InstanceState(service, plan.url)
-                kept[service, plan.url].weight = plan.weight
-        self._states = kept
-
-    def _keep_budgets(self, services: Mapping[str, ServicePlan]) -> None:
-        kept: dict[str, tuple[float, RetryBudget]] = {}
-        for name, plan in services.items():
-            ratio = plan.spec.retry.budget
-            old = self._budgets.get(name)
-            kept[name] = old if old and old[0] == ratio else (ratio, RetryBudget(ratio))
-        self._budgets = kept
-
-
-def _wanted_breakers(
-    services: Mapping[str, ServicePlan], used: Mapping[str, list[InstancePlan]]
-) -> dict[tuple[str, str], BreakerSpec]:
-    return {
-        (name, instance.url): plan.spec.breaker
-        for name, plan in services.items()
-        if plan.spec.breaker is not None
-        for instance in used[name]
-    }
-
-
-def _hash_key(exchange: Exchange) -> bytes:
-    """What ``consistent_hash`` keeps together: the caller, without one the address."""
-    return (exchange.caller.identity if exchange.caller else exchange.client).encode()
+    def _may_eject(self, most: int) -> bool:
+        return sum(each.is_out for each in self.instances) < most

@@ -1,47 +1,79 @@
-"""Limits in the admin: inside their route, as one list, and what they allowed and refused."""
+"""Limits and plans in the admin: inside their route or consumer, and as lists."""
 
 from __future__ import annotations
 
 from django.contrib import admin
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest
 
-from quotas.models import RateLimit, RateLimitRecord
+from keys.admin import ConsumerAdmin
+from quotas import usage_admin
+from quotas.models import Plan, PlanMembership, RateLimit, RateLimitRecord, RateLimitRollup
 from routing.admin import RouteAdmin
-from runtime.console import ModelAdmin, ReadOnlyAdmin, TabularInline
+from runtime.console import ModelAdmin, TabularInline
 
 
-class RateLimitInline(TabularInline):
+class RouteLimitInline(TabularInline):
     model = RateLimit
-    fields = ("limit", "per", "burst", "by", "mode", "on_store_failure")
+    fields = ("limit", "per", "burst", "by", "cost", "mode", "on_store_failure")
     extra = 0
 
 
-# Routing is the lower floor and may not know of limits, so they add themselves to its page.
-RouteAdmin.inlines.append(RateLimitInline)
+class ConsumerLimitInline(TabularInline):
+    model = RateLimit
+    fields = ("limit", "per", "burst", "by", "cost", "mode", "on_store_failure", "override")
+    extra = 0
+
+
+class PlanMembershipInline(TabularInline):
+    model = PlanMembership
+    fields = ("plan",)
+    extra = 0
+
+
+class MemberInline(TabularInline):
+    model = PlanMembership
+    fields = ("consumer",)
+    autocomplete_fields = ("consumer",)
+    extra = 0
+
+
+# Routes and keys are lower floors and may not know of limits, so they add themselves to the pages.
+RouteAdmin.inlines.append(RouteLimitInline)
+ConsumerAdmin.inlines.extend([PlanMembershipInline, ConsumerLimitInline])
 
 
 @admin.register(RateLimit)
 class RateLimitAdmin(ModelAdmin):
-    list_display = ("route", "limit", "per", "burst", "by", "mode", "on_store_failure")
+    list_display = ("owner", "limit", "per", "burst", "by", "mode", "on_store_failure")
     list_editable = ("limit", "burst", "mode")
     list_filter = ("mode", "per", "on_store_failure", "route")
-    list_select_related = ("route",)
-    search_fields = ("route__name", "by")
-    autocomplete_fields = ("route",)
+    list_select_related = ("route", "consumer")
+    search_fields = ("route__name", "consumer__name", "by")
+    autocomplete_fields = ("route", "consumer")
+
+    @admin.display(description="route or consumer", ordering="route")
+    def owner(self, obj: RateLimit) -> str:
+        """Whose requests it counts."""
+        return str(obj.route or obj.consumer or "all routes")
 
 
-@admin.register(RateLimitRecord)
-class RateLimitRecordAdmin(ReadOnlyAdmin):
-    list_display = (
-        "window_start",
-        "window_type",
-        "identifier",
-        "route",
-        "node",
-        "allowed",
-        "refused",
-        "would_refuse",
-        "last_at",
-    )
-    list_filter = ("window_type", "route")
-    search_fields = ("identifier", "route")
-    date_hierarchy = "window_start"
+@admin.register(Plan)
+class PlanAdmin(ModelAdmin):
+    list_display = ("name", "daily", "monthly", "consumers", "description")
+    list_editable = ("daily", "monthly")
+    search_fields = ("name", "description")
+    inlines = [MemberInline]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Plan]:
+        rows: QuerySet[Plan] = super().get_queryset(request)
+        return rows.annotate(members=Count("memberships"))
+
+    @admin.display(ordering="members")
+    def consumers(self, obj: Plan) -> int:
+        """How many are in it."""
+        return int(getattr(obj, "members", 0))
+
+
+admin.site.register(RateLimitRecord, usage_admin.RecordAdmin)
+admin.site.register(RateLimitRollup, usage_admin.UsageAdmin)

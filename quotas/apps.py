@@ -13,9 +13,12 @@ class QuotasConfig(AppConfig):
     def ready(self) -> None:
         # Here, not above: models cannot be imported before the app registry is filled.
         from audit.tracking import track
-        from quotas import sections
-        from quotas.models import RateLimit
+        from quotas import policies, sections
+        from quotas.models import Plan, PlanMembership, RateLimit
         from routing.rows import LIMIT
 
-        track(RateLimit, ["route", *LIMIT.fields], label="rate_limit")
+        track(RateLimit, ["route", "consumer", "override", *LIMIT.fields], label="rate_limit")
+        track(Plan, ["name", "description", "daily", "monthly"])
+        track(PlanMembership, ["consumer", "plan"], label="plan_membership")
         sections.connect()
+        policies.connect()

@@ -62,7 +62,8 @@ class Rule:
     ``capacity`` is the burst in tokens; ``key_prefix`` names the bucket family and does not change
     when limit, burst, cost or mode are edited, so a live edit keeps every level. ``header`` is the
     lower-case name that ``by: header`` looks at. ``cost`` multiplies what a request costs.
-    ``plan`` is the quota plan that a rule with a window belongs to.
+    ``plan`` is the quota plan that a rule with a window belongs to. With ``shared`` the rule counts
+    over all routes, and the key begins with the subject.
     """
 
     key_prefix: str
@@ -77,6 +78,7 @@ class Rule:
     cost: int = 1
     window: Window | None = None
     plan: str = ""
+    shared: bool = False
 
     tick_us: int = field(init=False)
     """Microseconds in which ``limit`` units are refilled; follows from the period alone."""

@@ -1,16 +1,19 @@
-"""From a route's limits to rules (once per publish), and from a request to its buckets' keys.
+"""From limits to rules (once per publish), and from a request to its buckets' keys.
 
-A key is ``quota:{<route>}:<rule>:<identifier>``, each part hashed (BLAKE2b-128). Nothing a client
-sends can shape a key or make it long, and as the route is the hash tag, all the buckets of one
-request live in one slot of a Redis Cluster. The rule part holds neither limit, burst nor mode: a
-live edit keeps every level. Leans on ``runtime.networks`` for what counts as one address.
+A key of a route's limit is ``quota:{<route>}:<rule>:<identifier>``, each part hashed
+(BLAKE2b-128); of a limit over all routes ``quota:{<identifier>}:<rule>``; of a consumer's
+``quota:{<consumer>}:<rule>:<identifier>``. Nothing a client sends can shape a key or make it long.
+The hash tag decides on the slot in a Redis Cluster: as a rule a request has buckets in one for its
+route and in one for its caller. The rule part holds neither limit, burst, cost nor mode: a live
+edit keeps every level. Leans on ``runtime.networks`` for what counts as one address.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, get_args
 
@@ -30,18 +33,65 @@ _HEADER = re.compile(r"header:(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+)")
 _SIMPLE: dict[str, By] = {by: by for by in get_args(By) if by != "header"}
 
 
-def compile_rules(route: RoutePlan) -> tuple[Rule, ...]:
-    """The rules of *route*, in its order. Raises ``BadRule``."""
+@dataclass(frozen=True, slots=True)
+class RouteLimits:
+    """The rules of one route's requests: its own, and those of every route. Compiled at publish."""
+
+    route: str
+    own: tuple[Rule, ...] = ()
+    everywhere: tuple[Rule, ...] = ()
+
+    @property
+    def all(self) -> tuple[Rule, ...]:
+        """The narrowest first."""
+        return self.own + self.everywhere
+
+
+def compile_limits(route: RoutePlan, everywhere: Sequence[LimitSpec] = ()) -> RouteLimits:
+    """What applies to *route*, given the limits over all routes. Raises ``BadRule``."""
     tag = _digest(route.name)
-    seen: Counter[tuple[str, str]] = Counter()
     rules = []
-    for spec in route.limits:
-        kind, header = parse_by(spec.by)
+    for spec, family in zip(everywhere, _families("global", everywhere), strict=True):
+        shared = spec.by != "route"
+        prefix = family if shared else f"quota:{{{tag}}}:{family}:"
+        rules.append(_rule(prefix, spec, route.name, shared=shared))
+    return RouteLimits(route.name, compile_rules(route), tuple(rules))
+
+
+def compile_rules(route: RoutePlan) -> tuple[Rule, ...]:
+    """The rules of *route* alone, in its order. Raises ``BadRule``."""
+    tag = _digest(route.name)
+    return tuple(
+        _rule(f"quota:{{{tag}}}:{family}:", spec, route.name)
+        for spec, family in zip(route.limits, _families("", route.limits), strict=True)
+    )
+
+
+def compile_consumer_rules(identity: str, limits: Sequence[LimitSpec]) -> tuple[Rule, ...]:
+    """The rules of the consumer whose caller has *identity*. Raises ``BadRule``."""
+    return tuple(
+        _rule(f"{consumer_prefix(identity)}{family}:", spec, "")
+        for spec, family in zip(limits, _families("consumer", limits), strict=True)
+    )
+
+
+def consumer_prefix(identity: str) -> str:
+    """What the keys of a consumer's buckets begin with."""
+    return f"quota:{{{_digest(identity)}}}:"
+
+
+def quota_key(rule: Rule, identity: str) -> str:
+    """The key of a consumer's quota of a calendar period."""
+    return rule.key_prefix + _digest(identity)
+
+
+def _families(scope: str, limits: Sequence[LimitSpec]) -> Iterator[str]:
+    """A name for each limit that an edit of its numbers does not change."""
+    seen: Counter[tuple[str, str]] = Counter()
+    for spec in limits:
         family = (spec.by, spec.per)
-        rule = _digest(f"{spec.by} {spec.per} {seen[family]}")
+        yield _digest(f"{scope} {spec.by} {spec.per} {seen[family]}".lstrip())
         seen[family] += 1
-        rules.append(_rule(f"quota:{{{tag}}}:{rule}:", spec, kind, header, route.name))
-    return tuple(rules)
 
 
 def parse_by(by: str) -> tuple[By, bytes]:
@@ -62,14 +112,19 @@ def identifiers(
     caller: Caller | None,
     client: str,
     headers: Iterable[tuple[bytes, bytes]],
+    route: str = "",
 ) -> tuple[str, ...]:
     """The key of each rule's bucket for this request.
 
-    *client* is the client's address, *headers* have lower-case names.
+    *client* is the client's address, *headers* have lower-case names, *route* is the name of the
+    request's route.
     """
-    return tuple(
-        rule.key_prefix + _digest(subject(rule, caller, client, headers)) for rule in rules
-    )
+    return tuple(_key(rule, subject(rule, caller, client, headers, route)) for rule in rules)
+
+
+def _key(rule: Rule, who: str) -> str:
+    digest = _digest(who)
+    return f"quota:{{{digest}}}:{rule.key_prefix}" if rule.shared else rule.key_prefix + digest
 
 
 def subject(
@@ -77,6 +132,7 @@ def subject(
     caller: Caller | None,
     client: str,
     headers: Iterable[tuple[bytes, bytes]],
+    route: str = "",
 ) -> str:
     """Who shares a bucket of *rule*, readable: ``user:7``, ``api_key:3``, ``ip:192.0.2.1``, …
 
@@ -86,7 +142,7 @@ def subject(
     """
     match rule.by:
         case "route":
-            return "route:"
+            return f"route:{route}"
         case "header":
             values = [value for name, value in headers if name == rule.header]
             return f"header:{b', '.join(values).decode('latin-1')}"
@@ -94,10 +150,16 @@ def subject(
             return f"api_key:{caller.key_id}"
         case "caller" | "user" | "api_key" if caller is not None:
             return caller.identity
-    return f"ip:{limit_key(client)}"
+    return caller_of(None, client)
 
 
-def _rule(prefix: str, spec: LimitSpec, kind: By, header: bytes, route: str) -> Rule:
+def caller_of(caller: Caller | None, client: str) -> str:
+    """Whom a request is counted for: its caller, else its address."""
+    return f"ip:{limit_key(client)}" if caller is None else caller.identity
+
+
+def _rule(prefix: str, spec: LimitSpec, route: str, *, shared: bool = False) -> Rule:
+    kind, header = parse_by(spec.by)
     return Rule(
         key_prefix=prefix,
         limit=spec.limit,
@@ -108,6 +170,8 @@ def _rule(prefix: str, spec: LimitSpec, kind: By, header: bytes, route: str) -> 
         by=kind,
         route=route,
         header=header,
+        cost=spec.cost,
+        shared=shared,
     )
 
 

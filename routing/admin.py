@@ -84,7 +84,17 @@ class ServiceAdmin(ModelAdmin):
     warn_unsaved_form = True
     compressed_fields = True  # labels above their fields, so that three fit in a row
     fieldsets = (
-        (None, {"fields": ("name", "balancer")}),
+        (
+            None,
+            {
+                "fields": (
+                    "name",
+                    ("balancer", "hash_by"),
+                    ("sticky_cookie", "slow_start"),
+                    "signed_identity",
+                )
+            },
+        ),
         (
             "Timeouts",
             {
@@ -99,6 +109,7 @@ class ServiceAdmin(ModelAdmin):
                 "fields": (
                     ("retry_attempts", "retry_backoff", "retry_max_backoff", "retry_budget"),
                     ("retry_on", "retry_methods"),
+                    ("retry_idempotency_key", "retry_hedge_after"),
                 ),
                 "description": "When a request is sent again, each time to another instance. "
                 "Lists are written with commas or one item a line.",
@@ -109,13 +120,15 @@ class ServiceAdmin(ModelAdmin):
             {
                 "classes": _COLLAPSED,
                 "fields": (
-                    "breaker_enabled",
+                    ("breaker_enabled", "breaker_scope", "breaker_failures"),
                     ("breaker_failure_threshold", "breaker_failure_ratio"),
                     ("breaker_min_requests", "breaker_window"),
+                    ("breaker_slow_seconds", "breaker_slow_ratio"),
                     ("breaker_recovery", "breaker_half_open_requests"),
+                    ("ejection_max_share", "ejection_when_all"),
                 ),
                 "description": "When a failing instance is left alone, and for how long. "
-                "Each instance has a breaker of its own in each worker.",
+                "Workers tell each other what they see.",
             },
         ),
         (
@@ -124,11 +137,22 @@ class ServiceAdmin(ModelAdmin):
                 "classes": _COLLAPSED,
                 "fields": (
                     "health_check_enabled",
-                    "health_check_path",
+                    ("health_check_type", "health_check_path", "health_check_expect"),
                     ("health_check_interval", "health_check_timeout"),
                     ("health_check_unhealthy_after", "health_check_healthy_after"),
                 ),
                 "description": "Regular questions to each instance. Times in seconds.",
+            },
+        ),
+        (
+            "Overload",
+            {
+                "classes": _COLLAPSED,
+                "fields": (
+                    ("overload_max_requests", "overload_max_requests_per_instance"),
+                    ("overload_max_queued", "overload_queue_timeout"),
+                ),
+                "description": "What is more waits its turn, then gets 503 overloaded.",
             },
         ),
     )

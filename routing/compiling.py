@@ -19,7 +19,7 @@ from routing.addresses import (
     is_ip_literal,
     parse_instance_url,
 )
-from routing.document import InstanceSpec, RouteSpec, ServiceSpec
+from routing.document import InstanceSpec, LimitSpec, RouteSpec, ServiceSpec
 from routing.errors import ConfigurationError, Fault
 from routing.matching import accepted_methods, host_key
 from routing.patterns import Pattern, PatternError, compile_pattern
@@ -170,6 +170,10 @@ def _service_findings(name: str, spec: ServiceSpec) -> Iterator[Finding]:
     yield from _method_findings("retry.methods", spec.retry.methods)
     if spec.health_check is not None and not _PROBE_PATH.fullmatch(spec.health_check.path):
         yield "health_check.path", "must begin with '/' and hold visible ASCII only, no '#'"
+    if not _is_hash_subject(spec.hash_by):
+        yield "hash_by", "must be caller, ip, header:Name or cookie:Name"
+    if spec.sticky_cookie and not _TOKEN.fullmatch(spec.sticky_cookie):
+        yield "sticky_cookie", "must be the name of a cookie"
 
 
 def _instances(specs: Iterable[InstanceSpec], findings: list[Finding]) -> Iterator[InstancePlan]:
@@ -196,8 +200,16 @@ def _route_findings(spec: RouteSpec) -> Iterator[Finding]:
     if spec.auth is not None and not spec.auth.methods:
         yield "auth.methods", "must name jwt, api_key or both; auth_required: false needs none"
     for place, limit in enumerate(spec.rate_limit):
-        if not _is_limit_subject(limit.by):
-            yield f"rate_limit[{place}].by", _BAD_SUBJECT
+        for field, reason in limit_findings(limit):
+            yield f"rate_limit[{place}].{field}", reason
+
+
+def limit_findings(limit: LimitSpec) -> Iterator[Finding]:
+    """What is wrong with a limit, wherever it stands."""
+    if not _is_limit_subject(limit.by):
+        yield "by", _BAD_SUBJECT
+    if limit.cost > limit.capacity:
+        yield "cost", "must not be more than burst, or no request would ever pass"
 
 
 def _method_findings(field: str, methods: Iterable[str]) -> Iterator[Finding]:
@@ -211,6 +223,13 @@ def _method_findings(field: str, methods: Iterable[str]) -> Iterator[Finding]:
 def _is_route_host(host: str) -> bool:
     name = host.removesuffix(".").removeprefix("*.")
     return is_host_name(name) or is_ip_literal(host)
+
+
+def _is_hash_subject(by: str) -> bool:
+    kind, separator, name = by.partition(":")
+    if separator:
+        return kind in ("header", "cookie") and _TOKEN.fullmatch(name) is not None
+    return kind in ("caller", "ip")
 
 
 def _is_limit_subject(by: str) -> bool:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import msgspec
 from msgspec import inspect
 
-from routing.document import FORMAT, Document, RouteSpec, ServiceSpec
+from routing.document import FORMAT, Document, LimitSpec, RouteSpec, ServiceSpec
 from routing.errors import ConfigurationError, Fault
 
 SpecT = TypeVar("SpecT", bound=msgspec.Struct)
@@ -73,7 +73,10 @@ def _decode_each(content: Any) -> Decoded:
         except ConfigurationError as error:
             faults.extend(error.faults)
             routes.extend(_closed(raw))
-    document = Document(format=whole.format, services=services, routes=tuple(routes))
+    limits = decode_limits(whole.limits, "limits")
+    document = Document(
+        format=whole.format, services=services, routes=tuple(routes), limits=limits
+    )
     return Decoded(document, tuple(faults))
 
 
@@ -81,6 +84,7 @@ class _Unread(msgspec.Struct):
     format: int
     services: dict[str, Any]
     routes: list[dict[str, Any]]
+    limits: list[Any] = []
 
 
 def _closed(raw: Mapping[str, Any]) -> list[RouteSpec]:
@@ -99,9 +103,10 @@ _TYPES = {field.name: field.type for field in msgspec.structs.fields(RouteSpec)}
 
 def decode_service(raw: Any, where: str, file: str = "") -> ServiceSpec:
     """*raw* as a service. Raises ConfigurationError with the first fault in it."""
-    widened = raw
-    if isinstance(raw, Mapping) and isinstance(raw.get("retry"), Mapping):
-        widened = {**raw, "retry": _with_text_causes(raw["retry"])}
+    widened = dict(raw) if isinstance(raw, Mapping) else raw
+    for block, name in _TEXT_LISTS:
+        if isinstance(raw, Mapping) and isinstance(raw.get(block), Mapping):
+            widened[block] = _with_texts(raw[block], name)
     return _convert(widened, ServiceSpec, Fault(where, "", "", file))
 
 
@@ -113,11 +118,31 @@ def decode_route(raw: Any, where: str, file: str = "") -> RouteSpec:
         raise ConfigurationError([_as_written(fault, raw) for fault in error.faults]) from None
 
 
-def _with_text_causes(retry: Mapping[str, Any]) -> dict[str, Any]:
-    causes = retry.get("on")
-    if not isinstance(causes, list):
-        return dict(retry)
-    return {**retry, "on": [str(one) if _is_number(one) else one for one in causes]}
+def decode_limits(raw: Any, where: str, file: str = "") -> tuple[LimitSpec, ...]:
+    """*raw* as limits, in each of the forms of ``rate_limit``. Raises ConfigurationError."""
+    try:
+        held = _convert(_with_limit_list({"rate_limit": raw}), _Limits, Fault(where, "", "", file))
+    except ConfigurationError as error:
+        faults = [_as_written(fault, {"rate_limit": raw}) for fault in error.faults]
+        raise ConfigurationError(
+            [replace(one, field=one.field.removeprefix("rate_limit")) for one in faults]
+        ) from None
+    return held.rate_limit
+
+
+class _Limits(msgspec.Struct):
+    rate_limit: tuple[LimitSpec, ...]
+
+
+_TEXT_LISTS = (("retry", "on"), ("breaker", "failures"), ("health_check", "expect"))
+"""Lists of texts that people fill with bare status codes."""
+
+
+def _with_texts(block: Mapping[str, Any], name: str) -> dict[str, Any]:
+    values = block.get(name)
+    if not isinstance(values, list):
+        return dict(block)
+    return {**block, name: [str(one) if _is_number(one) else one for one in values]}
 
 
 def _with_limit_list(raw: Any) -> Any:

@@ -9,7 +9,10 @@ from typing import Any
 
 import msgspec
 
-from routing.document import Document, InstanceSpec, plain
+from routing.document import Document, InstanceSpec, LimitSpec, plain
+
+GLOBAL = "global"
+"""The name under which a diff lists the limits over all routes."""
 
 
 class Action(Enum):
@@ -75,6 +78,7 @@ def compare(before: Document, after: Document) -> Diff:
         (
             *_objects("service", before.services, after.services),
             *_objects("route", *routes),
+            *_limits(before.limits, after.limits),
         )
     )
 
@@ -93,6 +97,14 @@ def _objects(
             )
         elif old != new:
             yield ObjectChange(Action.CHANGED, kind, name, tuple(_fields("", old, new)))
+
+
+def _limits(old: tuple[LimitSpec, ...], new: tuple[LimitSpec, ...]) -> Iterator[ObjectChange]:
+    """The limits over all routes are one object: their order says which is which."""
+    if old != new:
+        action = Action.CHANGED if old and new else Action.ADDED if new else Action.REMOVED
+        change = FieldChange("limits", plain(old), plain(new))
+        yield ObjectChange(action, "limit", GLOBAL, (change,))
 
 
 def _fields(path: str, old: Any, new: Any) -> Iterator[FieldChange]:

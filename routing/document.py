@@ -21,19 +21,25 @@ BalancerName = Literal["round_robin", "least_connections", "weighted", "random",
 AuthMethod = Literal["jwt", "api_key"]
 Period = Literal["second", "minute", "hour", "day"]
 LimitMode = Literal["enforce", "shadow"]
-StoreFailurePolicy = Literal["open", "closed"]
+StoreFailurePolicy = Literal["open", "closed", "local"]
 RetryCause = Literal["connect", "reset", "timeout", "500", "502", "503", "504"]
+BreakerScope = Literal["instance", "service", "both"]
+ProbeKind = Literal["http", "tcp"]
+WhenAllOut = Literal["refuse", "use_all"]
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 PositiveInt = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Ratio = Annotated[float, Meta(gt=0, le=1)]
+StatusPattern = Annotated[str, Meta(pattern=r"^([1-5]xx|[1-5][0-9][0-9])$")]
+FailureCause = Annotated[str, Meta(pattern=r"^(connect|reset|timeout|protocol|5xx|5[0-9][0-9])$")]
 
 AUTH_METHODS: tuple[AuthMethod, ...] = ("jwt", "api_key")
 FORMAT = 1
 
 
-class _Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
-            omit_defaults=True):
+class _Spec(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
     """Frozen, closed to unknown keys, written without its defaults."""
 
 
@@ -54,7 +60,11 @@ class TimeoutSpec(_Spec, frozen=True):
 
 
 class RetrySpec(_Spec, frozen=True):
-    """Attempts in all (1 = never again), backoff in seconds, and what is worth another try."""
+    """Attempts in all (1 = never again), backoff in seconds, and what is worth another try.
+
+    With ``idempotency_key`` a request that carries an ``Idempotency-Key`` is repeated whatever its
+    method is. After ``hedge_after`` seconds without an answer a GET is also sent elsewhere.
+    """
 
     attempts: Annotated[int, Meta(ge=1, le=10)] = 3
     backoff: Annotated[float, Meta(ge=0, le=60)] = 0.05
@@ -62,10 +72,16 @@ class RetrySpec(_Spec, frozen=True):
     on: tuple[RetryCause, ...] = ("connect", "reset", "502", "503", "504")
     methods: tuple[str, ...] = ("GET", "HEAD", "OPTIONS", "PUT", "DELETE")
     budget: Annotated[float, Meta(ge=0, le=1)] = 0.2
+    idempotency_key: bool = False
+    hedge_after: Seconds | None = None
 
 
 class BreakerSpec(_Spec, frozen=True):
-    """When an instance is left alone (``window`` and ``recovery`` in seconds)."""
+    """When an instance, the whole service, or either is left alone.
+
+    ``window``, ``recovery`` and ``slow_seconds`` in seconds. ``failures`` is what counts as one.
+    Where ``slow_seconds`` is set, a share ``slow_ratio`` of answers that took longer opens it too.
+    """
 
     failure_threshold: PositiveInt = 5
     failure_ratio: Ratio = 0.5
@@ -73,20 +89,54 @@ class BreakerSpec(_Spec, frozen=True):
     window: Seconds = 10.0
     recovery: Seconds = 30.0
     half_open_requests: PositiveInt = 1
+    scope: BreakerScope = "instance"
+    failures: tuple[FailureCause, ...] = ("connect", "reset", "timeout", "protocol", "5xx")
+    slow_seconds: Seconds | None = None
+    slow_ratio: Ratio = 0.5
 
 
 class HealthCheckSpec(_Spec, frozen=True):
-    """An active probe: GET *path* every *interval* seconds."""
+    """An active probe every *interval* seconds: GET *path*, or only a TCP connection."""
 
     path: str = "/health"
     interval: Seconds = 5.0
     timeout: Seconds = 1.0
     unhealthy_after: PositiveInt = 3
     healthy_after: PositiveInt = 2
+    type: ProbeKind = "http"
+    expect: tuple[StatusPattern, ...] = ("2xx", "3xx")
+
+
+class EjectionSpec(_Spec, frozen=True):
+    """How far breakers and health checks may go.
+
+    Breakers leave at most ``max_share`` of the instances out. When health checks say that none is
+    well, ``refuse`` answers 503 and ``use_all`` asks them all the same.
+    """
+
+    max_share: Ratio = 1.0
+    when_all: WhenAllOut = "refuse"
+
+
+class OverloadSpec(_Spec, frozen=True):
+    """How many requests run at once in each worker, and how many wait for their turn how long.
+
+    ``max_requests`` is for the service as a whole (``null``: no bound of its own).
+    """
+
+    max_requests: PositiveInt | None = None
+    max_requests_per_instance: PositiveInt = 256
+    max_queued: Annotated[int, Meta(ge=0, le=1_000_000)] = 1024
+    queue_timeout: Seconds = 1.0
 
 
 class ServiceSpec(_Spec, frozen=True):
-    """A backend. ``breaker: null`` means no breaker, ``health_check: null`` no active probe."""
+    """A backend. ``breaker: null`` means no breaker, ``health_check: null`` no active probe.
+
+    ``hash_by`` is what ``consistent_hash`` keeps together. With a ``sticky_cookie`` a client stays
+    with its instance. Over ``slow_start`` seconds a new or revived instance gets its full share.
+    With ``signed_identity`` it gets the verified caller as a signed token too.
+    """
 
     balancer: BalancerName = "round_robin"
     instances: tuple[InstanceSpec, ...] = ()
@@ -94,6 +144,12 @@ class ServiceSpec(_Spec, frozen=True):
     retry: RetrySpec = RetrySpec()
     breaker: BreakerSpec | None = BreakerSpec()
     health_check: HealthCheckSpec | None = None
+    hash_by: str = "caller"
+    sticky_cookie: str = ""
+    slow_start: Annotated[float, Meta(ge=0, le=86_400)] = 0.0
+    signed_identity: bool = False
+    ejection: EjectionSpec = EjectionSpec()
+    overload: OverloadSpec = OverloadSpec()
 
 
 class AuthSpec(_Spec, frozen=True):
@@ -103,7 +159,10 @@ class AuthSpec(_Spec, frozen=True):
 
 
 class LimitSpec(_Spec, frozen=True):
-    """A token bucket: *limit* tokens per period, at most *burst* (default: *limit*) at once."""
+    """A token bucket: *limit* tokens per period, at most *burst* (default: *limit*) at once.
+
+    A request takes *cost* tokens.
+    """
 
     limit: PositiveInt
     per: Period = "minute"
@@ -111,6 +170,7 @@ class LimitSpec(_Spec, frozen=True):
     by: str = "caller"
     mode: LimitMode = "enforce"
     on_store_failure: StoreFailurePolicy = "open"
+    cost: PositiveInt = 1
 
     @property
     def capacity(self) -> int:
@@ -153,11 +213,15 @@ class RouteSpec(_Spec, kw_only=True, frozen=True):
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
-    """All configuration. Services by name, routes ordered by name: equal content, equal bytes."""
+    """All configuration. Services by name, routes ordered by name: equal content, equal bytes.
+
+    ``limits`` apply over all routes, besides those of the routes.
+    """
 
     format: int = FORMAT
     services: dict[str, ServiceSpec] = {}
     routes: tuple[RouteSpec, ...] = ()
+    limits: tuple[LimitSpec, ...] = ()
 
     def canonical(self) -> Document:
         """The same content in the one order that is hashed and exported."""
@@ -165,6 +229,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
             format=self.format,
             services=dict(sorted(self.services.items())),
             routes=tuple(sorted(self.routes, key=lambda route: route.name)),
+            limits=self.limits,
         )
 
     def encode(self) -> bytes:
@@ -175,6 +240,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
                 "format": ordered.format,
                 "services": {name: plain(spec) for name, spec in ordered.services.items()},
                 "routes": plain(ordered.routes),
+                **({"limits": plain(ordered.limits)} if ordered.limits else {}),
             }
         )
 

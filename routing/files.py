@@ -1,7 +1,7 @@
 """Configuration files: YAML to a document with exact faults, and a document back to YAML or JSON.
 
-A configuration is one file or several, in any order, each with ``services``, ``routes`` or both
-(CONTRACT §3). Every faulty object is reported, not only the first. Leans on
+A configuration is one file or several, in any order, each with ``services``, ``routes``, ``limits``
+or all of them (CONTRACT §3). Every faulty object is reported, not only the first. Leans on
 :mod:`routing.yaml_text` for the syntax and :mod:`routing.decoding` for the objects; whether routes
 and services make sense together is :func:`routing.table.check`'s to say.
 """
@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from routing.decoding import decode_route, decode_service
+from routing.decoding import decode_limits, decode_route, decode_service
 from routing.document import Document, LimitSpec, RouteSpec, ServiceSpec, plain
 from routing.errors import ConfigurationError, Fault
 from routing.table import default_name
@@ -24,7 +24,7 @@ from routing.yaml_text import YamlTextError, dump_yaml_text, load_yaml
 MAX_BYTES = 16 * 1024 * 1024
 """The largest file that is read."""
 
-_TOP_LEVEL = ("services", "routes")
+_TOP_LEVEL = ("services", "routes", "limits")
 _ROUTE_KEYS = (
     "name",
     "path",
@@ -108,6 +108,7 @@ class _Reading:
     def __init__(self) -> None:
         self._services: dict[str, tuple[ServiceSpec, Place]] = {}
         self._routes: dict[str, tuple[RouteSpec, Place]] = {}
+        self._limits: tuple[tuple[LimitSpec, ...], str] = ((), "")
         self._faults: list[Fault] = []
 
     def result(self) -> Files:
@@ -117,6 +118,7 @@ class _Reading:
         document = Document(
             services={name: spec for name, (spec, _) in self._services.items()},
             routes=tuple(spec for spec, _ in self._routes.values()),
+            limits=self._limits[0],
         )
         return Files(
             document.canonical(),
@@ -152,10 +154,11 @@ class _Reading:
             self._refuse(file, f"expected a mapping with services and routes, got {found}")
             return
         for key in (key for key in content if key not in _TOP_LEVEL):
-            known = " and ".join(_TOP_LEVEL)
+            known = " and ".join([", ".join(_TOP_LEVEL[:-1]), _TOP_LEVEL[-1]])
             self._faults.append(Fault(key, "", f"unknown key; known are {known}", file))
         self._take_services(file, content.get("services", {}))
         self._take_routes(file, content.get("routes", []))
+        self._take_limits(file, content.get("limits", []))
 
     def _refuse(self, file: str, reason: str) -> None:
         self._faults.append(Fault("", "", reason, file))
@@ -189,6 +192,17 @@ class _Reading:
             place = Place(file, f"routes[{index}] ({spec.name})")
             self._keep(self._routes, spec.name, spec, place)
 
+    def _take_limits(self, file: str, limits: Any) -> None:
+        try:
+            specs = decode_limits(limits, "limits", file)
+        except ConfigurationError as error:
+            self._faults.extend(error.faults)
+            return
+        if specs and self._limits[0]:
+            self._faults.append(Fault("limits", "", f"are given in {self._limits[1]} too", file))
+        elif specs:
+            self._limits = (specs, file)
+
     def _keep(
         self, kept: dict[str, tuple[Any, Place]], name: str, spec: object, place: Place
     ) -> None:
@@ -213,6 +227,7 @@ def _readable(document: Document) -> dict[str, Any]:
     return {
         "services": {name: _service(spec) for name, spec in ordered.services.items()},
         "routes": [_route(spec) for spec in ordered.routes],
+        **({"limits": [_limit(one) for one in ordered.limits]} if ordered.limits else {}),
     }
 
 

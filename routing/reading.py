@@ -57,7 +57,11 @@ def compile_rows(strict: bool = False) -> Compiled:
     services = {one.name: one for one in _services(using)}
     reading = _Reading()
     limits = {section: section.read(None, using) for section in sections.registered()}
+    whole: dict[str, Any] = {
+        one.key: reading.whole(one, using) for one in sections.registered_global()
+    }
     document = Document(
+        **whole,
         services={name: reading.service(row) for name, row in services.items()},
         routes=tuple(
             reading.route(
@@ -84,6 +88,7 @@ def faults_of(document: Document, unreadable: Iterable[str] = ()) -> Iterator[Fa
             for name, spec in document.services.items()
         },
         routes=tuple(one for one in document.routes if f"routes.{one.name}" not in skipped),
+        limits=() if "limits" in skipped else document.limits,
     )
     for fault in check(checked):
         found = _INDEXED.match(fault.where)
@@ -130,12 +135,23 @@ class _Reading:
             self._note(where, error.faults)
         return RouteSpec(**_unchecked(rows.ROUTE, row), service=row.service.name, **parts)
 
+    def whole(self, section: sections.GlobalSection, using: str) -> tuple[Any, ...]:
+        specs = section.read(using)
+        try:
+            checked: tuple[Any, ...] = msgspec.convert(plain(specs), _WHOLE[section.key])
+        except msgspec.ValidationError as error:
+            reason, _, place = str(error).partition(" - at `$")
+            self._note(section.key, [Fault(section.key, place.rstrip("`"), reason)])
+            return specs
+        return checked
+
     def _note(self, where: str, faults: Iterable[Fault]) -> None:
         self.unreadable.add(where)
         self.faults.extend(replace(fault, where=where) for fault in faults)
 
 
 _TYPES = {field.name: field.type for field in msgspec.structs.fields(RouteSpec)}
+_WHOLE = {field.name: field.type for field in msgspec.structs.fields(Document)}
 
 
 def _unchecked(shape: Shape[Any], row: object) -> dict[str, Any]:

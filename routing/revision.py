@@ -150,10 +150,13 @@ def _goal(stored: Compiled, wanted: Document, *, prune: bool) -> Document:
     services = dict(wanted.services)
     routes = {route.name: route for route in wanted.routes}
     named = {*(f"services.{name}" for name in services), *(f"routes.{name}" for name in routes)}
+    named |= {f"limits[{place}]" for place in range(len(wanted.limits))}
+    limits = wanted.limits
     if not prune:
         services = {**stored.document.services, **services}
         routes = {**{route.name: route for route in stored.document.routes}, **routes}
-    goal = Document(services=services, routes=tuple(routes.values())).canonical()
+        limits = limits or stored.document.limits
+    goal = Document(services=services, routes=tuple(routes.values()), limits=limits).canonical()
     # A fault of a row that is not touched is older than this change and does not forbid it.
     faults = [one for one in faults_of(goal, stored.unreadable - named) if one.where in named]
     if faults:

@@ -33,10 +33,13 @@ SERVICE = Shape(
     ServiceSpec,
     {
         "balancer": "balancer",
+        "signed_identity": "signed_identity",
         "connect_timeout": "timeout.connect",
         "read_timeout": "timeout.read",
         "total_timeout": "timeout.total",
+        **_same("hash_by", "sticky_cookie", "slow_start"),
         **_block("retry", "attempts", "backoff", "max_backoff", "on", "methods", "budget"),
+        **_block("retry", "idempotency_key", "hedge_after"),
         **_block(
             "breaker",
             "failure_threshold",
@@ -45,8 +48,17 @@ SERVICE = Shape(
             "window",
             "recovery",
             "half_open_requests",
+            "scope",
+            "failures",
+            "slow_seconds",
+            "slow_ratio",
         ),
         **_block("health_check", "path", "interval", "timeout", "unhealthy_after", "healthy_after"),
+        **_block("health_check", "type", "expect"),
+        **_block("ejection", "max_share", "when_all"),
+        **_block(
+            "overload", "max_requests", "max_requests_per_instance", "max_queued", "queue_timeout"
+        ),
     },
     blocks={"breaker": "breaker_enabled", "health_check": "health_check_enabled"},
     key="name",
@@ -63,7 +75,7 @@ ROUTE = Shape(
     blocks={"auth": "auth_methods"},
 )
 
-LIMIT = Shape(LimitSpec, _same("limit", "per", "burst", "by", "mode", "on_store_failure"))
+LIMIT = Shape(LimitSpec, _same("limit", "per", "burst", "by", "mode", "on_store_failure", "cost"))
 
 
 class ConfigurationQuerySet(TrackedQuerySet[ModelT]):
@@ -119,3 +131,17 @@ def choices_of(values: Iterable[str]) -> list[tuple[str, str]]:
 def one_of(field: str, values: Iterable[str], name: str) -> models.CheckConstraint:
     """The same list as a constraint of the database."""
     return models.CheckConstraint(condition=models.Q(**{f"{field}__in": list(values)}), name=name)
+
+
+def at_most_one(*names: str) -> models.Q:
+    """Each of these fields is a share: above 0, up to 1."""
+    bounds = {f"{name}__{bound}": int(bound == "lte") for name in names for bound in ("gt", "lte")}
+    return models.Q(**bounds)
+
+
+def empty_or_positive(*names: str) -> models.Q:
+    """Each of these fields is null or above zero."""
+    condition = models.Q()
+    for name in names:
+        condition &= models.Q(**{f"{name}__isnull": True}) | models.Q(**{f"{name}__gt": 0})
+    return condition

@@ -1,7 +1,8 @@
-"""Parts of a route's configuration that apps above keep in rows of their own.
+"""Parts of the configuration that apps above keep in rows of their own.
 
-Routing publishes whole routes, yet rate limits are rows of ``quotas``, a floor above. An app
-registers a :class:`RouteSection` when it is ready; compiling reads it, ``apply`` writes it.
+Routing publishes whole documents, yet rate limits are rows of ``quotas``, a floor above. An app
+registers a :class:`RouteSection` for what belongs to a route and a :class:`GlobalSection` for what
+belongs to all of them when it is ready; compiling reads them, ``apply`` writes them.
 """
 
 from __future__ import annotations
@@ -30,6 +31,19 @@ class RouteSection:
     write: Callable[[Route, tuple[Any, ...]], None]
 
 
+@dataclass(frozen=True, slots=True)
+class GlobalSection:
+    """One field of the document beside services and routes.
+
+    ``key`` is the field's name in ``Document``; it holds a tuple of specs. ``read(using)`` gives
+    them in order, unchecked; ``write(specs, using)`` replaces what the rows hold.
+    """
+
+    key: str
+    read: Callable[[str], tuple[Any, ...]]
+    write: Callable[[tuple[Any, ...], str], None]
+
+
 def store(row: models.Model, using: str) -> None:
     """Check and save a row that was laid out from a checked document."""
     # Names, ranges and relations were checked with the document; the database would be asked
@@ -40,11 +54,22 @@ def store(row: models.Model, using: str) -> None:
 
 
 _sections: dict[str, RouteSection] = {}
+_global_sections: dict[str, GlobalSection] = {}
 
 
 def register(section: RouteSection) -> None:
     """Make *section* part of every route."""
     _sections[section.key] = section
+
+
+def register_global(section: GlobalSection) -> None:
+    """Make *section* part of every document."""
+    _global_sections[section.key] = section
+
+
+def registered_global() -> tuple[GlobalSection, ...]:
+    """Every section of whole documents, in the order of registration."""
+    return tuple(_global_sections.values())
 
 
 def registered() -> tuple[RouteSection, ...]:

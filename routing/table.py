@@ -11,12 +11,12 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from routing.compiling import closed_route, compile_route, compile_service
-from routing.document import FORMAT, Document, RouteSpec, ServiceSpec
+from routing.compiling import closed_route, compile_route, compile_service, limit_findings
+from routing.document import FORMAT, Document, LimitSpec, RouteSpec, ServiceSpec
 from routing.errors import ConfigurationError, Fault
 from routing.matching import Entry, Match, Result, Router
 from routing.paths import CanonicalPath, canonical
@@ -48,6 +48,8 @@ class Table:
     routes: Mapping[str, RoutePlan]
     services: Mapping[str, ServicePlan]
     router: Router[RoutePlan]
+    limits: tuple[LimitSpec, ...] = ()
+    """Limits over all routes."""
 
     def match(self, method: str, host: str, path: CanonicalPath) -> Match[RoutePlan]:
         """The route of a request, or why there is none."""
@@ -66,6 +68,7 @@ class Table:
 def build_table(document: Document) -> Table:
     """Compile *document*; what does not compile is closed, logged, and harms nothing else."""
     services = {name: _service_or_fault(name, spec) for name, spec in document.services.items()}
+    faults = [str(fault) for fault in _limit_faults(document)]
     routes: dict[str, RoutePlan] = {}
     entries: list[Entry[RoutePlan]] = []
     for index, spec in enumerate(document.routes):
@@ -74,9 +77,17 @@ def build_table(document: Document) -> Table:
             continue
         if plan.name in routes:
             plan = replace(plan, fault=_DUPLICATE)
+        if faults:
+            # A limit that cannot be applied must not be left out: nothing passes without it.
+            plan = replace(plan, fault="; ".join(faults))
         routes.setdefault(plan.name, plan)
         entries.append(_entry(plan))
-    return Table(MappingProxyType(routes), MappingProxyType(services), Router.build(entries))
+    return Table(
+        MappingProxyType(routes),
+        MappingProxyType(services),
+        Router.build(entries),
+        () if faults else document.limits,
+    )
 
 
 def check(document: Document) -> list[Fault]:
@@ -100,6 +111,7 @@ def check(document: Document) -> list[Fault]:
         if route.name in names:
             faults.append(Fault(f"routes[{index}] ({route.name})", "name", _DUPLICATE))
         names.add(route.name)
+    faults.extend(_limit_faults(document))
     return faults
 
 
@@ -118,6 +130,12 @@ def default_name(methods: Iterable[str], path: str) -> str:
         return name
     mark = hashlib.sha256(name.encode()).hexdigest()[:8]
     return f"{name[: _LONGEST_NAME - 9]}-{mark}"
+
+
+def _limit_faults(document: Document) -> Iterator[Fault]:
+    for place, limit in enumerate(document.limits):
+        for field, reason in limit_findings(limit):
+            yield Fault(f"limits[{place}]", field, reason)
 
 
 def _service_or_fault(name: str, spec: ServiceSpec) -> ServicePlan:

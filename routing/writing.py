@@ -42,6 +42,10 @@ def write(stored: Compiled, wanted: Document, diff: Diff, using: str) -> None:
         stored.routes[name].delete(using=using)
     for name in diff.names("service", Action.REMOVED):
         stored.services[name].delete(using=using)
+    if diff.names("limit", *Action):
+        with _faults_of("limits", rows.LIMIT.paths):
+            for section in sections.registered_global():
+                section.write(getattr(wanted, section.key), using)
 
 
 def _write_service(row: Service, spec: ServiceSpec, using: str) -> None:

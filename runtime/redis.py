@@ -21,10 +21,13 @@ from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.cluster import ClusterNode as BlockingNode
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry as SyncRetry
 
 Client = Redis | RedisCluster
+BlockingClient = redis.Redis | redis.RedisCluster
+"""For the control plane, whose threads may wait."""
 
 DEFAULT_TIMEOUT = 0.1
 _MOST_CONNECTIONS = 50
@@ -102,6 +105,16 @@ def client(here: Place | None = None) -> Client:
             max_connections=here.max_connections,
         )
     return connect(here.url, timeout=here.timeout, max_connections=here.max_connections)
+
+
+def blocking_client(here: Place | None = None) -> BlockingClient:
+    """A client of the configured Redis for threads, by the same rules; connects when first used."""
+    here = here or place()
+    options = _options(here.timeout) | {"retry": SyncRetry(NoBackoff(), 0)}
+    if here.cluster_nodes:
+        nodes = [BlockingNode(*_host_and_port(node)) for node in here.cluster_nodes]  # type: ignore[no-untyped-call] # redis-py's own gap
+        return redis.RedisCluster(startup_nodes=nodes, password=here.password or None, **options)
+    return redis.Redis.from_url(here.url, **options)
 
 
 def channel(topic: str) -> str:

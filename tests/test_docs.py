@@ -22,14 +22,14 @@ def page(name: str) -> str:
 def codes_in_the_code() -> set[str]:
     codes = {code for _, code, _ in problems._STATUS.values()}
     codes |= {
-        error.code
+        code
         for error in vars(key_errors).values()
-        if isinstance(error, type) and isinstance(getattr(error, "code", None), str)
+        if isinstance(code := getattr(error, "code", None), str)
     }
     for path in (PROJECT / "proxying").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "BadRequest":
-                codes |= {arg.value for arg in node.args[2:] if isinstance(arg, ast.Constant)}
+                codes |= {str(ast.literal_eval(arg)) for arg in node.args[2:]}
     return codes | {"bad_request", "internal_error"}
 
 

@@ -5,7 +5,7 @@ Leans on REST framework, and on ``audit.recorder`` to name whoever acts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from typing import Any, ClassVar
 
@@ -18,6 +18,7 @@ from rest_framework.authentication import (
 )
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import BasePermission
+from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSet
@@ -86,6 +87,9 @@ class StaffView(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
+        if "CONTENT_LENGTH" not in request.META:
+            # A chunked body; REST framework takes a request without a length for an empty one.
+            request.META["CONTENT_LENGTH"] = str(len(request._request.body))
         self._acting.enter_context(
             acting_as(
                 request.user.get_username(),
@@ -105,8 +109,10 @@ class ActionView(StaffView, ViewSet):
     An action that is not listed there fails for everybody.
     """
 
+    renderer_classes: Sequence[type[BaseRenderer]] = [JSONRenderer]
     permissions: ClassVar[dict[str, tuple[str, ...]]]
 
     def required_permissions(self) -> tuple[str, ...]:
-        # Without an action the method is not allowed, which is said after this.
-        return self.permissions[self.action] if self.action else ()
+        # Without an action, and for OPTIONS, the method is not allowed; that is said after this.
+        named = self.action and self.action != "metadata"
+        return self.permissions[self.action] if named else ()

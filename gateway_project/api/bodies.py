@@ -12,6 +12,7 @@ from typing import IO, Any
 
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
+from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from gateway_project.api.problems import Refusal
@@ -69,6 +70,15 @@ class OtherYamlParser(YamlParser):
     """The older name of the media type."""
 
     media_type = "application/x-yaml"
+
+
+def content_of(request: Request) -> Any:
+    """The parsed body. An empty one is refused: REST framework would take it for ``{}``, which
+    is a document without services.
+    """
+    if not int(request.META.get("CONTENT_LENGTH") or 0):
+        raise ParseError("the body is empty")
+    return request.data
 
 
 def as_text(data: Any) -> str:

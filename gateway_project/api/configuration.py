@@ -18,7 +18,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from gateway_project.api import listing
 from gateway_project.api.access import ActionView, needed, permissions_on, require
-from gateway_project.api.bodies import JsonBodies, merge
+from gateway_project.api.bodies import JsonBodies, content_of, merge
 from gateway_project.api.objects import (
     ROUTE,
     SERVICE,
@@ -71,27 +71,30 @@ class _ObjectViewSet(JsonBodies, ActionView, GenericViewSet[Any]):
         return self._answer(name, spec)
 
     def create(self, request: Request) -> Response:
-        name = self.kind.name_of_new(request.data)
+        content = content_of(request)
+        name = self.kind.name_of_new(content)
         with revision.editing() as stored:
             if name in self.kind.find(stored.document):
                 raise taken(name)
-            self._apply(request.data, name)
+            self._apply(content, name)
             return self._answer_written(name, HTTPStatus.CREATED)
 
     def update(self, request: Request, name: str) -> Response:
+        content = content_of(request)
         with revision.editing() as stored:
             before = self.kind.find(stored.document).get(name)
             require_match(request, tag_of(before) if before else None)
             if before is None:
                 require(request, needed(self.model, "add"))
-            self._apply(request.data, name)
+            self._apply(content, name)
             return self._answer_written(name, HTTPStatus.OK if before else HTTPStatus.CREATED)
 
     def partial_update(self, request: Request, name: str) -> Response:
+        patch = content_of(request)
         with revision.editing() as stored:
             before = self._stored(stored, name)
             require_match(request, tag_of(before))
-            self._apply(self._merged(name, before, request.data), name)
+            self._apply(self._merged(name, before, patch), name)
             return self._answer_written(name, HTTPStatus.OK)
 
     def destroy(self, request: Request, name: str) -> Response:

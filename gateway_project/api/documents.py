@@ -12,20 +12,23 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from gateway_project.api.access import ActionView, needed, require
-from gateway_project.api.bodies import JsonParser, OtherYamlParser, YamlParser, as_text
+from gateway_project.api.bodies import JsonParser, OtherYamlParser, YamlParser, as_text, content_of
 from gateway_project.api.listing import flag, known_parameters
 from gateway_project.api.problems import Refusal, errors_of
 from gateway_project.api.schema import IF_MATCH, ApiSchema
 from gateway_project.api.serializers import DiffSerializer, DocumentSerializer
 from gateway_project.api.versions import quoted, require_match
+from quotas.models import RateLimit
 from routing import files, revision
 from routing.document import Document, digest
 from routing.errors import ConfigurationError
 from routing.models import Route, Service
 
 _READ = (*needed(Service, "view"), *needed(Route, "view"))
-_WRITE = (*needed(Service, "add", "change"), *needed(Route, "add", "change"))
-_PRUNE = (*needed(Service, "delete"), *needed(Route, "delete"))
+# A document may hold limits over all routes too.
+_WRITTEN = (Service, Route, RateLimit)
+_WRITE = tuple(name for model in _WRITTEN for name in needed(model, "add", "change"))
+_PRUNE = tuple(name for model in _WRITTEN for name in needed(model, "delete"))
 
 
 class ApplyView(ActionView):
@@ -55,7 +58,7 @@ class ApplyView(ActionView):
         dry_run, prune = flag(request, "dry_run"), flag(request, "prune")
         if not dry_run:
             require(request, (*_WRITE, *(_PRUNE if prune else ())))
-        wanted = files.parse([("", as_text(request.data))])
+        wanted = files.parse([("", as_text(content_of(request)))])
         with revision.editing() as stored:
             require_match(request, _tag(stored.document))
             diff = revision.apply(

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from django.core.exceptions import SuspiciousOperation
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import OperationalError
 from django.db.models import ProtectedError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
@@ -102,6 +102,9 @@ def _refusal(error: Exception, request: Request) -> Refusal:
 
 _FOREIGN: dict[type[Exception], Refusal] = {
     Http404: Refusal(HTTPStatus.NOT_FOUND, "not_found", "There is no such object."),
+    RequestDataTooBig: Refusal(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", "The body is too large."
+    ),
     SuspiciousOperation: Refusal(
         HTTPStatus.BAD_REQUEST, "bad_request", "The request is not valid."
     ),

@@ -17,7 +17,13 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 
 from gateway_project.api.access import StaffView
 from gateway_project.api.problems import MEDIA_TYPE
-from gateway_project.api.serializers import ProblemSerializer, RouteSerializer, ServiceSerializer
+from gateway_project.api.serializers import (
+    DocumentSerializer,
+    ProblemSerializer,
+    RouteSerializer,
+    ServiceSerializer,
+)
+from routing.document import Document
 
 IF_MATCH = OpenApiParameter(
     "If-Match",
@@ -48,7 +54,7 @@ class _SpecExtension(OpenApiSerializerExtension):  # type: ignore[no-untyped-cal
     """A serializer that carries a ``spec``: the struct's own JSON Schema."""
 
     def map_serializer(self, auto_schema: Any, direction: str) -> dict[str, Any]:
-        found = spec_schema(self.target.spec)
+        found = _spec_schema(self.target.spec)
         if self.target.partial:
             found.pop("required", None)
         return found
@@ -62,16 +68,28 @@ class _RouteExtension(_SpecExtension):  # type: ignore[no-untyped-call]  # as ab
     target_class = RouteSerializer
 
 
-def spec_schema(spec: type[msgspec.Struct]) -> dict[str, Any]:
-    """JSON Schema of *spec* with everything it refers to in its place, and a name."""
-    whole = msgspec.json.schema(spec)
-    found: dict[str, Any] = _inlined(whole["$defs"][spec.__name__], whole["$defs"])
-    found["properties"] = {"name": _NAME, **found["properties"]}
-    found["properties"]["name"] = _NAME
-    if "rate_limit" in found["properties"]:
-        limits = found["properties"]["rate_limit"]
-        one = [_SHORT_LIMIT, limits["items"]]
-        found["properties"]["rate_limit"] = {"anyOf": [*one, {**limits, "items": {"anyOf": one}}]}
+class _DocumentExtension(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]  # as above
+    """The document as files hold it: without the mark of its format."""
+
+    target_class = DocumentSerializer
+
+    def map_serializer(self, auto_schema: Any, direction: str) -> dict[str, Any]:
+        found = _schema_of(Document)
+        del found["properties"]["format"]
+        return found
+
+
+def _spec_schema(spec: type[msgspec.Struct]) -> dict[str, Any]:
+    """JSON Schema of *spec* with a name."""
+    found = _schema_of(spec)
+    found["properties"] = {**found["properties"], "name": _NAME}
+    return found
+
+
+def _schema_of(struct: type[msgspec.Struct]) -> dict[str, Any]:
+    """JSON Schema of *struct* with everything it refers to in its place."""
+    whole = msgspec.json.schema(struct)
+    found: dict[str, Any] = _inlined(whole["$defs"][struct.__name__], whole["$defs"])
     return found
 
 
@@ -82,7 +100,7 @@ def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
         return schema
     if "$ref" in schema:
         return _inlined(definitions[schema["$ref"].rpartition("/")[2]], definitions)
-    kept = {
+    kept: dict[str, Any] = {
         key: inspect.cleandoc(value) if key == "description" else _inlined(value, definitions)
         for key, value in schema.items()
         if key != "title"
@@ -91,6 +109,9 @@ def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
         del kept["required"]
     if "enum" in kept:
         kept["type"] = "string"
+    if limits := kept.get("properties", {}).get("rate_limit"):
+        one = [_SHORT_LIMIT, limits["items"]]
+        kept["properties"]["rate_limit"] = {"anyOf": [*one, {**limits, "items": {"anyOf": one}}]}
     return kept
 
 

@@ -238,17 +238,14 @@ class RouteSerializer(serializers.Serializer[Any]):
 
 
 class DocumentSerializer(serializers.Serializer[Any]):
-    """Services by name, and routes: what a configuration file holds."""
-
-    services = serializers.DictField(child=ServiceSerializer(), required=False)
-    routes = serializers.ListField(child=RouteSerializer(), required=False)
+    """What a configuration file holds."""
 
 
 class ChangeSerializer(serializers.Serializer[Any]):
-    """One service or route; ``fields`` maps paths to old and new values."""
+    """One object; ``fields`` maps paths to old and new values."""
 
     action = serializers.ChoiceField(choices=[action.name.lower() for action in Action])
-    kind = serializers.ChoiceField(choices=["service", "route"])
+    kind = serializers.CharField(help_text="What it is: service, route, limits.")
     name = serializers.CharField()
     fields = serializers.DictField()  # type: ignore[assignment]  # the document calls it so
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.urls import path, re_path
 from drf_spectacular.utils import extend_schema
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
@@ -42,6 +43,8 @@ _COLLECTIONS = {
 class IndexView(StaffView):
     """Where everything is."""
 
+    renderer_classes = [JSONRenderer]
+
     @extend_schema(exclude=True)
     def get(self, request: Request) -> Response:
         names = [*(f"{name}-list" for name in _COLLECTIONS), "apply", "export", "schema", "docs"]
@@ -56,6 +59,7 @@ class IndexView(StaffView):
 class NowhereView(StaffView):
     """Any other address, so that this too is a problem and not a page."""
 
+    renderer_classes = [JSONRenderer]
     schema = None
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:

@@ -92,8 +92,10 @@ def _canonical(scope: Scope, exchange: Exchange) -> dict[str, Any]:
     """The scope Django sees: a reserved path in the one spelling it was recognised by."""
     headers = [(name, value) for name, value in scope["headers"] if name.lower() != b"x-request-id"]
     headers.append((b"x-request-id", exchange.request_id))
+    _, port = scope.get("client") or ("", 0)
     return {
         **scope,
+        "client": (exchange.client, port),
         "path": exchange.path,
         "raw_path": exchange.path.encode(),
         "headers": headers,

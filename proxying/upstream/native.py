@@ -96,7 +96,7 @@ class NativeTransport:
         *,
         fresh: bool,
     ) -> Answer:
-        """On any connection, and if that turns out stale on a new one, which is *fresh*."""
+        """On any connection, and once more on a *fresh* one if that turns out stale."""
         pool = self._pool(origin)
         connection = None if fresh else pool.take()
         left = timeouts.total
@@ -106,7 +106,7 @@ class NativeTransport:
         try:
             return await connection.send(request.method, head, request.body, timeouts, left)
         except ConnectionReset:
-            if fresh or not connection.stale or not _repeatable(request):
+            if not connection.stale or not _repeatable(request):
                 raise
         return await self._try(origin, request, head, timeouts, until, fresh=True)
 

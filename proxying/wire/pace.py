@@ -121,14 +121,14 @@ class Pace:
 
     def pause_reading(self) -> None:
         """Take nothing more off the socket. That hides a close, which is looked for instead."""
-        if not self.reading_paused:
+        if not self.reading_paused and not self._transport.is_closing():
             self.reading_paused = True
             self._transport.pause_reading()
             self._look_later()
 
     def resume_reading(self) -> None:
         """Go on."""
-        if self.reading_paused:
+        if self.reading_paused and not self._transport.is_closing():
             self.reading_paused = False
             self._look = _NEVER
             self._transport.resume_reading()
@@ -169,6 +169,7 @@ class Pace:
         if self._timer is not None:
             self._timer.cancel()
         self._due = -_NEVER
+        del self._owner  # it refers back to here
 
     # --- the timer ------------------------------------------------------------------------------
 

@@ -186,7 +186,8 @@ class HeadReader:
             self._refuse_line()
 
     def _refuse_line(self) -> NoReturn:
-        if self._parser is not None and self._parser.get_http_version() not in ("1.0", "1.1"):
+        parser = self._parser
+        if self._url and parser is not None and parser.get_http_version() not in ("1.0", "1.1"):
             raise BadRequest("only HTTP/1.0 and HTTP/1.1", 505, "http_version_not_supported")
         raise BadRequest("the request line is not a method, a target and a version")
 

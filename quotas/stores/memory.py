@@ -61,7 +61,8 @@ class MemoryStore:
     async def restore(self, rule: Rule, key: str, used: int, start: int) -> None:
         """See :class:`quotas.stores.base.QuotaStore`; never fails."""
         entry = self._entries.get(key)
-        if entry is None or entry.bucket.at < start or entry.bucket < (used, start):
+        at, counted = (entry.bucket.at, entry.bucket.level) if entry else (-1, 0)
+        if at < start or (at == start and counted < used):
             bucket = Bucket(used, start)
             self._keep(key, _Entry(bucket, full_at(bucket, rule) + CLOCK_TOLERANCE))
 

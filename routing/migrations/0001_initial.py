@@ -2,7 +2,7 @@
 
 import django.db.models.deletion
 import django.utils.timezone
-import routing.models.service
+import routing.models.resilience
 from django.db import migrations, models
 
 
@@ -59,8 +59,8 @@ class Migration(migrations.Migration):
                 ('retry_attempts', models.PositiveSmallIntegerField(default=3, help_text='Attempts in all, 1 to 10. 1 means never again.', verbose_name='attempts')),
                 ('retry_backoff', models.FloatField(default=0.05, help_text='Seconds before the second attempt; doubles.', verbose_name='backoff')),
                 ('retry_max_backoff', models.FloatField(default=1.0, help_text='Seconds between attempts at most.', verbose_name='longest backoff')),
-                ('retry_on', models.JSONField(blank=True, default=routing.models.service.default_retry_on, help_text='What is worth another attempt: connect, reset, timeout, 500, 502, 503, 504.', verbose_name='retry on')),
-                ('retry_methods', models.JSONField(blank=True, default=routing.models.service.default_retry_methods, help_text='Methods that may be repeated once the request was sent. A failed connection is retried for every method.', verbose_name='methods')),
+                ('retry_on', models.JSONField(blank=True, default=routing.models.resilience.default_retry_on, help_text='What is worth another attempt: connect, reset, timeout, 500, 502, 503, 504.', verbose_name='retry on')),
+                ('retry_methods', models.JSONField(blank=True, default=routing.models.resilience.default_retry_methods, help_text='Methods that may be repeated once the request was sent. A failed connection is retried for every method.', verbose_name='methods')),
                 ('retry_budget', models.FloatField(default=0.2, help_text='Retries as a share of requests, 0 to 1 (0.2 is 20 %).', verbose_name='budget')),
                 ('breaker_enabled', models.BooleanField(default=True, help_text='Leave an instance alone while it fails.', verbose_name='circuit breaker')),
                 ('breaker_failure_threshold', models.PositiveIntegerField(default=5, help_text='Consecutive failures that open the breaker.', verbose_name='failures in a row')),

@@ -9,38 +9,14 @@ from django.db.models import Q
 
 from audit.tracking import TrackedModel
 from routing import rows, table
-from routing.document import (
-    BalancerName,
-    BreakerSpec,
-    HealthCheckSpec,
-    InstanceSpec,
-    RetrySpec,
-    ServiceSpec,
-    TimeoutSpec,
-)
+from routing.document import BalancerName, InstanceSpec, ServiceSpec, TimeoutSpec
+from routing.models.resilience import RESILIENCE_CONSTRAINTS, ResilienceFields, positive
 from routing.shapes import Change
 
-_TIMEOUT, _RETRY, _BREAKER, _HEALTH = TimeoutSpec(), RetrySpec(), BreakerSpec(), HealthCheckSpec()
+_TIMEOUT = TimeoutSpec()
 
 
-def default_retry_on() -> list[str]:
-    """A new list for each row; named in the migrations."""
-    return list(_RETRY.on)
-
-
-def default_retry_methods() -> list[str]:
-    """A new list for each row; named in the migrations."""
-    return list(_RETRY.methods)
-
-
-def _positive(*names: str) -> Q:
-    condition = Q()
-    for name in names:
-        condition &= Q(**{f"{name}__gt": 0})
-    return condition
-
-
-class Service(TrackedModel):
+class Service(ResilienceFields, TrackedModel):
     """A backend: where its instances are and how they are balanced, retried and guarded."""
 
     name = models.CharField(
@@ -64,87 +40,24 @@ class Service(TrackedModel):
         default=_TIMEOUT.total,
         help_text="Seconds for the whole exchange, retries included. A route may set its own.",
     )
-    retry_attempts = models.PositiveSmallIntegerField(
-        "attempts",
-        default=_RETRY.attempts,
-        help_text="Attempts in all, 1 to 10. 1 means never again.",
+    hash_by = models.CharField(
+        max_length=120,
+        default="caller",
+        help_text="What consistent hash keeps together: caller, ip, header:Name or cookie:Name.",
     )
-    retry_backoff = models.FloatField(
-        "backoff", default=_RETRY.backoff, help_text="Seconds before the second attempt; doubles."
-    )
-    retry_max_backoff = models.FloatField(
-        "longest backoff", default=_RETRY.max_backoff, help_text="Seconds between attempts at most."
-    )
-    retry_on = models.JSONField(
-        "retry on",
-        default=default_retry_on,
+    sticky_cookie = models.CharField(
+        max_length=100,
         blank=True,
-        help_text="What is worth another attempt: connect, reset, timeout, 500, 502, 503, 504.",
+        help_text="Name of a cookie that keeps a client with its instance. Empty: none.",
     )
-    retry_methods = models.JSONField(
-        "methods",
-        default=default_retry_methods,
-        blank=True,
-        help_text="Methods that may be repeated once the request was sent. "
-        "A failed connection is retried for every method.",
+    slow_start = models.FloatField(
+        default=0.0,
+        help_text="Seconds over which a new or revived instance comes to its full share.",
     )
-    retry_budget = models.FloatField(
-        "budget",
-        default=_RETRY.budget,
-        help_text="Retries as a share of requests, 0 to 1 (0.2 is 20 %).",
-    )
-    breaker_enabled = models.BooleanField(
-        "circuit breaker", default=True, help_text="Leave an instance alone while it fails."
-    )
-    breaker_failure_threshold = models.PositiveIntegerField(
-        "failures in a row",
-        default=_BREAKER.failure_threshold,
-        help_text="Consecutive failures that open the breaker.",
-    )
-    breaker_failure_ratio = models.FloatField(
-        "failure ratio",
-        default=_BREAKER.failure_ratio,
-        help_text="Share of failed requests in the window that opens the breaker, above 0 to 1.",
-    )
-    breaker_min_requests = models.PositiveIntegerField(
-        "least requests",
-        default=_BREAKER.min_requests,
-        help_text="Requests in the window before the ratio counts.",
-    )
-    breaker_window = models.FloatField(
-        "window", default=_BREAKER.window, help_text="Seconds over which the ratio is taken."
-    )
-    breaker_recovery = models.FloatField(
-        "recovery",
-        default=_BREAKER.recovery,
-        help_text="Seconds an open breaker waits before it lets a trial request through.",
-    )
-    breaker_half_open_requests = models.PositiveIntegerField(
-        "trial requests",
-        default=_BREAKER.half_open_requests,
-        help_text="Requests let through at once while the breaker is half open.",
-    )
-    health_check_enabled = models.BooleanField(
-        "health check", default=False, help_text="Ask each instance regularly whether it is well."
-    )
-    health_check_path = models.CharField(
-        "path", max_length=255, default=_HEALTH.path, help_text="Path asked with GET."
-    )
-    health_check_interval = models.FloatField(
-        "interval", default=_HEALTH.interval, help_text="Seconds between two checks."
-    )
-    health_check_timeout = models.FloatField(
-        "timeout", default=_HEALTH.timeout, help_text="Seconds to wait for the answer."
-    )
-    health_check_unhealthy_after = models.PositiveIntegerField(
-        "unhealthy after",
-        default=_HEALTH.unhealthy_after,
-        help_text="Failed checks in a row that take an instance out.",
-    )
-    health_check_healthy_after = models.PositiveIntegerField(
-        "healthy after",
-        default=_HEALTH.healthy_after,
-        help_text="Good checks in a row that bring it back.",
+    signed_identity = models.BooleanField(
+        default=False,
+        help_text="Send the caller as a signed token too, in X-Gateway-Identity. Needs an "
+        "asymmetric JWT_ALGORITHM; without a key its routes are closed.",
     )
 
     objects = rows.ConfigurationQuerySet.as_manager()
@@ -155,40 +68,11 @@ class Service(TrackedModel):
         constraints = [
             rows.one_of("balancer", get_args(BalancerName), "services_balancer"),
             models.CheckConstraint(
-                condition=_positive("connect_timeout", "read_timeout", "total_timeout"),
+                condition=positive("connect_timeout", "read_timeout", "total_timeout"),
                 name="services_timeouts",
             ),
-            models.CheckConstraint(
-                condition=Q(
-                    retry_attempts__gte=1,
-                    retry_attempts__lte=10,
-                    retry_backoff__gte=0,
-                    retry_max_backoff__gte=0,
-                    retry_budget__gte=0,
-                    retry_budget__lte=1,
-                ),
-                name="services_retry",
-            ),
-            models.CheckConstraint(
-                condition=Q(breaker_failure_ratio__gt=0, breaker_failure_ratio__lte=1)
-                & _positive(
-                    "breaker_failure_threshold",
-                    "breaker_min_requests",
-                    "breaker_window",
-                    "breaker_recovery",
-                    "breaker_half_open_requests",
-                ),
-                name="services_breaker",
-            ),
-            models.CheckConstraint(
-                condition=_positive(
-                    "health_check_interval",
-                    "health_check_timeout",
-                    "health_check_unhealthy_after",
-                    "health_check_healthy_after",
-                ),
-                name="services_health_check",
-            ),
+            models.CheckConstraint(condition=Q(slow_start__gte=0), name="services_slow_start"),
+            *RESILIENCE_CONSTRAINTS,
         ]
 
     def __str__(self) -> str:

@@ -100,7 +100,7 @@ def test_revoking_ends_keys_for_good(admin_client: Client) -> None:
     assert said(act(admin_client, KEYS, "revoke", key)) == ["1 revoked."]
     key.refresh_from_db()
     assert key.revoked_at is not None
-    assert AuditEntry.objects.filter(action="key.changed", actor="admin").count() == 1
+    assert AuditEntry.objects.filter(action="key.revoked", actor="admin").count() == 1
 
 
 def test_rotating_shows_the_new_key_once(admin_client: Client) -> None:

@@ -152,6 +152,7 @@ def test_an_instance_can_be_replaced_by_another_spelling_of_itself(admin_client:
 def limits(**fields: Any) -> dict[str, Any]:
     line = {"limit": 10, "per": "minute", "by": "caller", "mode": "enforce", **fields}
     line.setdefault("on_store_failure", "open")
+    line.setdefault("cost", 1)
     data = {f"rate_limits-0-{name}": value for name, value in line.items()}
     return {"rate_limits-TOTAL_FORMS": 1, "rate_limits-INITIAL_FORMS": 0, **data}
 

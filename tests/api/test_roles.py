@@ -27,8 +27,15 @@ WRITE = (
     "routing.change_service",
     "routing.add_route",
     "routing.change_route",
+    "quotas.add_ratelimit",
+    "quotas.change_ratelimit",
 )
-PRUNE = (*WRITE, "routing.delete_service", "routing.delete_route")
+PRUNE = (
+    *WRITE,
+    "routing.delete_service",
+    "routing.delete_route",
+    "quotas.delete_ratelimit",
+)
 
 
 @dataclass(frozen=True)

@@ -211,7 +211,7 @@ async def test_a_store_that_cannot_tell_is_neither_yes_nor_no() -> None:
 
 async def test_without_a_key_to_verify_with_every_token_is_refused() -> None:
     with pytest.raises(InvalidToken):
-        Authenticator(Drawer(), None).authenticate_jwt(token())
+        await Authenticator(Drawer(), None).authenticate_jwt(token())
 
 
 @pytest.mark.parametrize(

@@ -191,7 +191,7 @@ def test_probes_never_exceed_their_number(steps: list[tuple[Outcome | None, floa
 
 def test_every_change_of_state_is_told() -> None:
     told: list[tuple[State, State]] = []
-    breaker = Breaker(SPEC, lambda before, after: told.append((before, after)))
+    breaker = Breaker(SPEC, lambda before, after, _: told.append((before, after)))
     run(breaker, [FAILURE] * 5)
     run(breaker, [SUCCESS] * 2, now=30.0)
     assert told == [
@@ -228,7 +228,7 @@ def test_observers_are_told_which_instance_changed() -> None:
     breaker = breakers.get(*B)
     assert breaker is not None
     run(breaker, [FAILURE] * 5)
-    assert told == [Transition(*B, State.CLOSED, State.OPEN)]
+    assert told == [Transition(*B, State.CLOSED, State.OPEN, "5 failures in a row", 5)]
 
 
 def test_a_forgotten_breaker_is_not_shown_open_for_ever() -> None:
@@ -239,4 +239,4 @@ def test_a_forgotten_breaker_is_not_shown_open_for_ever() -> None:
     assert breaker is not None
     run(breaker, [FAILURE] * 5)
     breakers.update({})
-    assert told[-1] == Transition(*A, State.OPEN, State.CLOSED)
+    assert (told[-1].before, told[-1].after) == (State.OPEN, State.CLOSED)

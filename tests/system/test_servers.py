@@ -26,7 +26,9 @@ routes:
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory, _upstream: Upstream) -> GatewayProcess:
-    gateway = new_gateway(tmp_path_factory.mktemp("servers"), {"ALLOWED_HOSTS": "gateway.test,127.0.0.1"})
+    gateway = new_gateway(
+        tmp_path_factory.mktemp("servers"), {"ALLOWED_HOSTS": "gateway.test,127.0.0.1"}
+    )
     gateway.apply(CONFIGURATION.format(url=_upstream.url))
     return gateway
 

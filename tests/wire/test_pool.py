@@ -124,6 +124,20 @@ async def test_a_cancelled_waiter_passes_its_turn_on(serve: Serve) -> None:
     await transport.close()
 
 
+async def test_a_waiter_cancelled_with_a_slot_in_hand_gives_it_back(serve: Serve) -> None:
+    transport = NativeTransport(max_connections_per_origin=1)
+    upstream = await serve(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+    answer = await transport.send(upstream.origin, request(), PATIENT)
+    waiting = asyncio.create_task(ask(transport, upstream))
+    await asyncio.sleep(0)
+    assert _only(transport).waiting == 1
+    answer.close()
+    waiting.cancel()
+    await asyncio.wait({waiting})
+    assert _only(transport) == PoolStats(open=0, idle=0, waiting=0)
+    await transport.close()
+
+
 async def test_a_discarded_connection_gives_its_slot_to_a_waiter(serve: Serve) -> None:
     transport = NativeTransport(max_connections_per_origin=1)
     gate = Turnstile()

@@ -123,8 +123,8 @@ async def test_an_early_answer_stops_the_upload(serve: Serve, transport: NativeT
     upstream = await serve(script)
     body = Pieces(b"abc", size=9, wait=True)
     assert await ask(transport, upstream, request("POST", body=body)) == (413, b"big")
+    assert transport.stats.popitem()[1].open == 0
     await body.stopped.wait()
-    await upstream.closed.wait()
 
 
 async def test_the_headers_of_an_early_answer_are_enough_to_stop(

@@ -7,9 +7,8 @@ error. Leans on the models for saving and on ``audit`` for the record of who did
 from __future__ import annotations
 
 import json
-import re
 from argparse import ArgumentParser
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -18,13 +17,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from audit.recorder import acting_as
-from keys.claims import is_plain
 from keys.digest import GeneratedKey
+from keys.durations import parse_duration
 from keys.models import ApiKey, Consumer
 
 _ACTOR = "create_api_key"
-_DURATION = re.compile(r"([1-9][0-9]{0,8})([smhdw])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 class Command(BaseCommand):
@@ -62,8 +59,6 @@ def _create(options: dict[str, Any], expires_at: datetime | None) -> tuple[ApiKe
     name = options["consumer"]
     consumer = Consumer.objects.filter(name=name).first()
     if consumer is None:
-        if not is_plain(name):
-            raise CommandError(f"consumer {name!r}: visible characters without edge blanks needed")
         consumer = Consumer(name=name)
         consumer.full_clean()
         consumer.save()
@@ -85,15 +80,14 @@ def _items(text: str) -> list[str]:
 def _moment(text: str | None) -> datetime | None:
     if text is None:
         return None
-    match = _DURATION.fullmatch(text)
-    if match is None:
-        raise CommandError(
-            f"--expires-in {text}: a positive number and one of s, m, h, d, w is needed (30d)"
-        )
     try:
-        return timezone.now() + timedelta(**{_UNITS[match[2]]: int(match[1])})
-    except OverflowError as error:
-        raise CommandError(f"--expires-in {text}: that is too far away") from error
+        duration = parse_duration(text)
+        moment = timezone.now() + duration
+    except (ValueError, OverflowError) as error:
+        raise CommandError(f"--expires-in {error}") from error
+    if not duration:
+        raise CommandError(f"--expires-in {text}: more than nothing is needed")
+    return moment
 
 
 def _sentences(error: ValidationError) -> list[str]:

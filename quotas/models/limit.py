@@ -1,13 +1,15 @@
-"""Rate limits of routes, and the history of what they allowed and refused."""
+"""Rate limits: of a route, of a consumer over all routes, or of everybody over all routes."""
 
 from __future__ import annotations
 
 from typing import get_args
 
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 
 from audit.tracking import TrackedModel
+from keys.models import Consumer
 from routing import rows, table
 from routing.document import LimitMode, LimitSpec, Period, RouteSpec, StoreFailurePolicy
 from routing.models import Route
@@ -15,13 +17,31 @@ from routing.shapes import Change
 
 
 class RateLimit(TrackedModel):
-    """A token bucket that requests of a route draw from."""
+    """A token bucket that requests draw from: all that name them apply.
+
+    With a route it counts that route's requests, with a consumer that consumer's over all routes,
+    with neither the requests of every route together.
+    """
 
     route = models.ForeignKey(
         Route,
+        null=True,
+        blank=True,
         on_delete=models.CASCADE,
         related_name="rate_limits",
-        help_text="The route whose requests are counted.",
+        help_text="The route whose requests are counted. Empty: of all routes together.",
+    )
+    consumer = models.ForeignKey(
+        Consumer,
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="rate_limits",
+        help_text="The consumer whose requests are counted. Empty: everybody's.",
+    )
+    override = models.BooleanField(
+        default=False,
+        help_text="Of a consumer's limit: it takes the place of the routes' own limits.",
     )
     limit = models.PositiveIntegerField(help_text="Requests per period.")
     per = models.CharField(
@@ -50,7 +70,10 @@ class RateLimit(TrackedModel):
         choices=rows.choices_of(get_args(StoreFailurePolicy)),
         default="open",
         help_text="When the counters cannot be reached: open lets requests pass, closed "
-        "answers 503.",
+        "answers 503, local counts in each worker its share of the limit.",
+    )
+    cost = models.PositiveIntegerField(
+        default=1, help_text="What one request takes; at most the burst."
     )
 
     objects = rows.ConfigurationQuerySet.as_manager()
@@ -63,6 +86,11 @@ class RateLimit(TrackedModel):
             models.CheckConstraint(
                 condition=Q(burst__isnull=True) | Q(burst__gte=1), name="rate_limits_burst"
             ),
+            models.CheckConstraint(condition=Q(cost__gte=1), name="rate_limits_cost"),
+            models.CheckConstraint(
+                condition=Q(route__isnull=True) | Q(consumer__isnull=True),
+                name="rate_limits_one_owner",
+            ),
             rows.one_of("per", get_args(Period), "rate_limits_per"),
             rows.one_of("mode", get_args(LimitMode), "rate_limits_mode"),
             rows.one_of("on_store_failure", get_args(StoreFailurePolicy), "rate_limits_on_failure"),
@@ -73,6 +101,10 @@ class RateLimit(TrackedModel):
 
     def clean(self) -> None:
         """Compile a route with this one limit; every other fault is the route's own."""
+        if self.route_id and self.consumer_id:
+            raise ValidationError({"consumer": "A limit is of a route or of a consumer."})
+        if self.override and not self.consumer_id:
+            raise ValidationError({"override": "Only a consumer's limit takes a route's place."})
         rows.raise_by_field(rows.LIMIT, self._compile)
 
     def _compile(self) -> None:
@@ -86,43 +118,3 @@ class RateLimit(TrackedModel):
     def fill(self, spec: LimitSpec) -> list[Change]:
         """Lay *spec* onto this row; not saved. Returns what changed."""
         return rows.LIMIT.write(self, spec)
-
-
-class RateLimitRecord(models.Model):
-    """What one caller used of one route in one window, as one node counted it.
-
-    Counts are absolute for the window and node, so writing one again changes nothing.
-    """
-
-    identifier = models.CharField(max_length=190, help_text="The caller the bucket belongs to.")
-    window_type = models.CharField(
-        "window", max_length=6, choices=rows.choices_of(get_args(Period)), help_text="Its length."
-    )
-    window_start = models.DateTimeField(help_text="When the window began.")
-    route = models.CharField(max_length=100, help_text="Name of the route.")
-    node = models.CharField(max_length=100, help_text="The worker that counted.")
-    allowed = models.PositiveBigIntegerField(default=0, help_text="Requests let through.")
-    refused = models.PositiveBigIntegerField(default=0, help_text="Requests answered 429.")
-    would_refuse = models.PositiveBigIntegerField(
-        default=0, help_text="Requests a shadow limit would have refused."
-    )
-    first_at = models.DateTimeField(help_text="First request of the window.")
-    last_at = models.DateTimeField(help_text="Last request of the window.")
-
-    class Meta:
-        db_table = "rate_limit_records"
-        ordering = ["-window_start", "identifier"]
-        constraints = [
-            models.UniqueConstraint(
-                fields=["identifier", "window_type", "window_start", "route", "node"],
-                name="rate_limit_records_window",
-            )
-        ]
-        indexes = [
-            models.Index(fields=["identifier", "window_start"], name="rlr_identifier_start"),
-            models.Index(fields=["route", "window_start"], name="rlr_route_start"),
-            models.Index(fields=["window_start"], name="rlr_start"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.identifier} on {self.route}, {self.window_type} of {self.window_start}"

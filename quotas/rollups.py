@@ -1,0 +1,111 @@
+"""Sums of the records, made anew in the background so that pages never add up millions of rows.
+
+For each hour by route, for each day by caller and route. Of all workers one sums at a time: whoever
+moves the due time of :class:`~quotas.models.RollupState` has the turn. Summing again changes
+nothing. Leans on the ORM alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Any
+
+from django.db import Error, connections, transaction
+
+from quotas.history import COUNTS
+from quotas.models import RateLimitRecord, RateLimitRollup, RollupState
+from runtime.database import DatabaseThread
+from runtime.tasks import repeat
+
+logger = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 5.0
+_PAUSE_SECONDS = 15.0
+_SHARE = 20
+"""The pause is at least this many times what summing took."""
+_BATCH = 1000
+_HOUR = timedelta(hours=1)
+_DAY = timedelta(days=1)
+_LATE = timedelta(hours=2)
+"""How long after its hour a record is expected at the latest; later ones need ``sum_records``."""
+
+
+async def keep_summing(database: DatabaseThread) -> None:
+    """Sum what is new whenever it is due, until cancelled."""
+
+    async def look() -> None:
+        try:
+            await database.run(sum_if_due)
+        except Error as error:
+            logger.warning("usage cannot be summed now: %s", error)
+
+    await repeat(_LOOK_SECONDS, look)
+
+
+def sum_if_due(now: datetime | None = None) -> bool:
+    """Sum the last hours and days if it is time and nobody else does; whether it was done."""
+    now = now or datetime.now(UTC)
+    if not _take_turn(now):
+        return False
+    began = time.monotonic()
+    sum_since(now - _LATE)
+    pause = max(_PAUSE_SECONDS, _SHARE * (time.monotonic() - began))
+    RollupState.objects.filter(pk=1).update(due_at=now + timedelta(seconds=pause))
+    return True
+
+
+def sum_since(since: datetime) -> int:
+    """Sum every hour and day from the one *since* is in; returns the number of sums."""
+    hour = since.replace(minute=0, second=0, microsecond=0)
+    return _sum_hours(hour) + _sum_days(hour.replace(hour=0))
+
+
+def _take_turn(now: datetime) -> bool:
+    lease = now + timedelta(minutes=10)
+    if RollupState.objects.filter(pk=1, due_at__lte=now).update(due_at=lease):
+        return True
+    if RollupState.objects.filter(pk=1).exists():
+        return False
+    with transaction.atomic():
+        _, made = RollupState.objects.get_or_create(pk=1, defaults={"due_at": lease})
+    return made
+
+
+def _sum_hours(since: datetime) -> int:
+    rows = RateLimitRecord.objects.hours().filter(window_start__gte=since)
+    sums = rows.sums_by("window_start", "route")
+    return _store(RateLimitRollup(window_type="hour", **row) for row in sums.iterator(_BATCH))
+
+
+def _sum_days(since: datetime) -> int:
+    number, day = 0, since
+    last = RateLimitRecord.objects.hours().order_by("-window_start").first()
+    while last is not None and day <= last.window_start:
+        rows = RateLimitRecord.objects.hours().between(day, day + _DAY)
+        sums = rows.sums_by("identifier", "route")
+        number += _store(_of_day(day, row) for row in sums.iterator(_BATCH))
+        day += _DAY
+    return number
+
+
+def _of_day(day: datetime, row: dict[str, Any]) -> RateLimitRollup:
+    return RateLimitRollup(window_type="day", window_start=day, **row)
+
+
+def _store(sums: Iterator[RateLimitRollup]) -> int:
+    features = connections[RateLimitRollup.objects.db].features
+    unique = ["window_type", "window_start", "identifier", "route"]
+    number = 0
+    while batch := list(islice(sums, _BATCH)):
+        RateLimitRollup.objects.bulk_create(
+            batch,
+            update_conflicts=True,
+            unique_fields=unique if features.supports_update_conflicts_with_target else None,
+            update_fields=list(COUNTS),
+        )
+        number += len(batch)
+    return number
