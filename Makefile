@@ -30,11 +30,11 @@ check: .venv/dev.stamp
 services:
 	@bash scripts/services.sh
 
-bench: .venv/test.stamp
-	$(BIN)/python -m benchmarks
+bench: .venv/bench.stamp
+	$(BIN)/python -m benchmarks $(BENCH_OPTIONS)
 
 lock: .venv/dev.stamp
-	for name in base production mysql test dev; do \
+	for name in base production mysql test dev bench; do \
 		$(LOCK) requirements/$$name.in -o requirements/$$name.txt || exit 1; done
 
 .venv/bin/python:
@@ -53,3 +53,7 @@ lock: .venv/dev.stamp
 .venv/dev.stamp: requirements/dev.txt | .venv/bin/python
 	$(PIP) -r $<
 	@touch .venv/base.stamp .venv/test.stamp $@
+
+.venv/bench.stamp: requirements/bench.txt | .venv/bin/python
+	$(PIP) -r $<
+	@touch .venv/base.stamp $@

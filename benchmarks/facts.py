@@ -99,7 +99,7 @@ class LatencyRow:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One point of a curve: its samples in rounds, memory there, and the ceiling if there is one."""
+    """One point of a curve: its samples in rounds, and memory and ceiling where they are known."""
 
     label: str
     samples: Sequence[Sample]

@@ -46,7 +46,9 @@ def two_cores() -> Cores:
     """One core for what is measured, another for load, upstream and Redis."""
     first, *others = sorted(os.sched_getaffinity(0))
     if not others:
-        raise CannotRun("two processor cores are needed: one for what is measured, one for the load")
+        raise CannotRun(
+            "two processor cores are needed: one for what is measured, one for the load"
+        )
     return Cores(str(first), str(others[0]))
 
 

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.many_keys COUNT FILE``: that many API keys of one consumer, a line each."""
+"""``python -m benchmarks.many_keys COUNT FILE``: that many API keys, a line each."""
 
 from __future__ import annotations
 

@@ -95,11 +95,12 @@ async def handle(request: Request) -> Response:
         if FULL:
             await check_rate_limit(authenticate_api_key(request))
         response = await forward_request(request)
-        status = response.status_code
-        return response
     except HTTPException as error:
         status = error.status_code
         raise
+    else:
+        status = response.status_code
+        return response
     finally:
         if FULL:
             write_line(request, status, time.perf_counter() - started)
@@ -146,9 +147,7 @@ async def forward_request(request: Request) -> Response:
 
 def as_response(answer: httpx.Response) -> Response:
     """The upstream's answer for the client."""
-    headers = {
-        name: value for name, value in answer.headers.items() if name not in HOP_BY_HOP
-    }
+    headers = {name: value for name, value in answer.headers.items() if name not in HOP_BY_HOP}
     return Response(answer.content, answer.status_code, headers)
 
 

@@ -9,10 +9,12 @@ standard input. Prints one JSON object with the fields of :class:`benchmarks.fac
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 import time
 from collections import deque
+from typing import cast
 
 import uvloop
 
@@ -33,6 +35,7 @@ class Run:
         self.due: deque[float] = deque()
         self.waits: list[float] = []
         self.failed = 0
+        self.answered = asyncio.Event()
 
     def release(self, count: int) -> None:
         """Let *count* requests leave now, or as soon as a connection is free."""
@@ -47,8 +50,10 @@ class Run:
         self.failed += not good
         if self.due:
             connection.send(self.due.popleft())
-        else:
-            self.free.append(connection)
+            return
+        self.free.append(connection)
+        if len(self.free) == _CONNECTIONS:
+            self.answered.set()
 
 
 class Connection(asyncio.Protocol):
@@ -62,8 +67,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Be free."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 for mypy: it is a stream
-        self._transport = transport
+        # uvloop's own class, which inherits from none of asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
         self._run.free.append(self)
 
     def send(self, due: float) -> None:
@@ -110,17 +115,17 @@ async def _send(run: Run, rate: float, seconds: float) -> None:
     while (passed := time.perf_counter() - start) < seconds:
         due = round(passed * rate)
         if due > sent:
+            run.answered.clear()
             run.release(due - sent)
             sent = due
         await asyncio.sleep(_TICK)
-    deadline = time.perf_counter() + _LAST_ANSWER_SECONDS
-    while len(run.free) < _CONNECTIONS and time.perf_counter() < deadline:
-        await asyncio.sleep(_TICK)
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(run.answered.wait(), _LAST_ANSWER_SECONDS)
 
 
 def percentile(values: list[float], share: float) -> float:
-    """The value that *share* of the sorted *values* do not exceed; 0 of none."""
-    return values[min(len(values) - 1, int(len(values) * share))] if values else 0.0
+    """The value that *share* of the sorted *values* do not exceed."""
+    return values[min(len(values) - 1, int(len(values) * share))]
 
 
 def main() -> None:
@@ -132,6 +137,8 @@ def main() -> None:
     request = "\r\n".join([*lines, "", ""]).encode()
     run = uvloop.run(measure(int(port), request, int(body_bytes), float(rate), float(seconds)))
     waits = sorted(run.waits)
+    if not waits:
+        sys.exit("nothing was answered")
     facts = {
         "asked": float(rate),
         "answered": len(waits) / float(seconds),

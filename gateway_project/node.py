@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import socket
 from typing import TYPE_CHECKING
 
 from django.conf import settings as django_settings
@@ -12,6 +10,7 @@ from django.conf import settings as django_settings
 from audit.refusals import RefusalLog
 from gateway_project import access_log, refusal_log
 from gateway_project.control_plane import control_plane_port
+from gateway_project.health_side import HealthSide, worker_name
 from gateway_project.probes import Check, Probes
 from gateway_project.quota_side import QuotaSide
 from gateway_project.shared_redis import SharedRedis
@@ -22,16 +21,14 @@ from keys.models import TOPIC as KEYS_CHANGED
 from keys.store import fetch_records, read_epoch, write_last_used
 from proxying import metrics
 from proxying.admission import Bounds
-from proxying.breakers import Breakers
 from proxying.control_plane import control_plane_plan
 from proxying.forwarding import Forwarder
 from proxying.gateway import Gateway
-from proxying.reporting import BreakerReporter
-from proxying.services import Upstreams
 from proxying.snapshot import Snapshots
 from proxying.upstream.native import NativeTransport
+from routing.table import Table
 from routing.watching import RevisionWatcher
-from runtime import redis
+from runtime import redis, tally
 from runtime.database import DatabaseThread
 from runtime.networks import parse_networks
 from runtime.notify import Watcher
@@ -52,21 +49,19 @@ class Node:
         self._reader = DatabaseThread("database-reader")
         self._writer = DatabaseThread("database-writer")
         self._watcher = Watcher(self._reader, self._settings.revision_poll_seconds)
-        self._reporter = BreakerReporter(_worker_name(self._settings), self._writer)
         self._refusals = RefusalLog(self._writer, metrics.DROPPED.labels("audit").inc)
         self._keys = self._key_lookup()
         self._tokens = TokenSide(self._settings, self._reader)
         self._transport = NativeTransport()
-        self._snapshots = Snapshots(Upstreams(self._breakers()))
-        self._revisions = RevisionWatcher(
-            self._reader, self._settings.var_directory, self._snapshots.install
-        )
+        self._health = HealthSide(self._settings, self._reader, self._writer)
+        self._snapshots = Snapshots(self._health.upstreams)
+        self._revisions = RevisionWatcher(self._reader, self._settings.var_directory, self._install)
         self._redis = SharedRedis(self._settings.redis_timeout) if redis.configured() else None
         self._quotas = QuotaSide(
             self._settings,
             self._redis.buckets if self._redis is not None else None,
             self._writer,
-            _worker_name(self._settings),
+            worker_name(self._settings),
         )
         self.probes = Probes(
             self._snapshots,
@@ -89,13 +84,15 @@ class Node:
         self._owner.start("audit of refusals", self._refusals.keep_writing)
         self._watcher.start(self._owner)
         self._quotas.start(self._owner)
-        self._owner.start("breaker reports", self._reporter.keep_writing)
+        self._health.start(self._owner)
+        self._owner.start("metrics", tally.keep_flushing)
 
     async def stop(self) -> None:
         """End the background work, write what it holds, close every connection."""
         self.probes.draining = True
         await self._owner.stop()
         await self._transport.close()
+        await self._health.close()
         if self._redis is not None:
             await self._redis.close()
         await self._reader.close()
@@ -124,8 +121,9 @@ class Node:
             refusal_observers=(refusal_log.observer(self._refusals),),
         )
 
-    def _breakers(self) -> Breakers | None:
-        return Breakers([self._reporter]) if self._settings.circuit_breaker_enabled else None
+    def _install(self, number: int, sha256: str, table: Table) -> None:
+        self._snapshots.install(number, sha256, table)
+        self._health.adjust(table.services)
 
     def _key_lookup(self) -> KeyLookup:
         limits = LookupLimits(
@@ -154,8 +152,3 @@ class Node:
 
     def _discovery_check(self) -> Check:
         return "off"
-
-
-def _worker_name(settings: Settings) -> str:
-    node = settings.node_id or f"{socket.gethostname()}:{settings.listen_port}"
-    return f"{node}/{os.getpid()}"[-100:]

@@ -20,6 +20,7 @@ from proxying.exchange import Answer, Bytes, Exchange, Headers
 from proxying.gateway import LocalHandler
 from proxying.headers import GATEWAY_NAME
 from proxying.snapshot import Snapshots
+from runtime import tally
 
 Status = Literal["ready", "starting", "draining"]
 Check = Literal["ok", "degraded", "off"]
@@ -65,6 +66,7 @@ class Probes:
 
     async def metrics(self, exchange: Exchange) -> Answer:
         """Prometheus text, summed over the workers of this node."""
+        tally.flush()
         content = await asyncio.to_thread(_exposition)
         return _answer(exchange, 200, CONTENT_TYPE_LATEST.encode(), content)
 

@@ -132,6 +132,7 @@ WHITENOISE_AUTOREFRESH = False
 # WhiteNoise streams files synchronously; Django reads them in a thread and says so each time.
 warnings.filterwarnings("ignore", "StreamingHttpResponse must consume synchronous iterators")
 
+SESSION_ENGINE = "gateway_project.sessions"
 SESSION_COOKIE_NAME = "gateway_session"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = GATEWAY.admin_https

@@ -11,6 +11,7 @@ import re
 import secrets
 from dataclasses import dataclass
 from functools import lru_cache
+from random import Random
 
 from proxying.errors import BadRequest, LoopDetected, MethodNotAllowed
 from proxying.exchange import Exchange
@@ -31,6 +32,7 @@ _OF_INTEREST = frozenset(
 )
 _PROCESS = secrets.token_hex(8)
 _sequence = itertools.count(1)
+_chance = Random(secrets.randbits(256))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,8 @@ def _request_id(values: list[bytes] | None) -> bytes:
 def _traceparent(values: list[bytes] | None) -> bytes:
     if values and len(values) == 1 and is_traceparent(values[0]):
         return values[0]
-    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00".encode()
+    # Ids are unique, not secret: no system call for each request.
+    return b"00-%032x-%016x-00" % (_chance.getrandbits(128) or 1, _chance.getrandbits(64) or 1)
 
 
 def _read_host(exchange: Exchange, values: list[bytes]) -> None:

@@ -92,7 +92,7 @@ class Gateway:
 
         Raises only ``ClientGone`` and ``CancelledError``: then nobody is left to answer.
         """
-        metrics.IN_FLIGHT.inc()
+        metrics.in_flight.level += 1
         try:
             answer = await self._journey(exchange)
         except (ClientGone, asyncio.CancelledError):
@@ -140,11 +140,11 @@ class Gateway:
                 exchange.headers, route.auth_methods, exchange.client, route.name
             )
         except AuthenticationError as error:
-            metrics.AUTHENTICATIONS.labels(error.code).inc()
+            metrics.authentications_child(error.code).inc()
             for observe in self.refusal_observers:
                 observe(exchange, error)
             raise
-        metrics.AUTHENTICATIONS.labels("ok").inc()
+        metrics.authentications_child("ok").inc()
         return caller
 
     async def _spend(self, exchange: Exchange, plan: Plan) -> Decision | None:
@@ -176,7 +176,7 @@ class Gateway:
         answer.on_close = finish
 
     def _finish(self, exchange: Exchange, status: int) -> None:
-        metrics.IN_FLIGHT.dec()
+        metrics.in_flight.level -= 1
         seconds = time.perf_counter() - exchange.started
         for observe in self.observers:
             observe(exchange, status, seconds)

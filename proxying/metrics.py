@@ -1,7 +1,7 @@
 """What the data path counts (documented in docs/metrics.md, held to it by a test).
 
 Label values come from configuration or from fixed lists only, so the number of series does not
-depend on what clients send. Children are looked up once per plan, not once per request.
+depend on what clients send. What is counted per request goes through ``runtime.tally``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from functools import lru_cache
 from prometheus_client import Counter, Gauge, Histogram
 
 from proxying.exchange import Exchange
+from runtime.tally import CountTally, LevelTally, SpreadTally
 
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 _BUCKETS = (
@@ -94,26 +95,36 @@ DROPPED = Counter(
 )
 
 
-@lru_cache(maxsize=65_536)
-def _requests_child(route: str, service: str, method: str, status: int, code: str) -> Counter:
-    return REQUESTS.labels(route, service, method, f"{status}xx", code)
+in_flight = LevelTally(IN_FLIGHT)
+"""Its ``level`` goes up and down with the exchanges of this worker."""
 
 
 @lru_cache(maxsize=65_536)
-def _duration_child(route: str) -> Histogram:
-    return DURATION.labels(route)
+def _requests_child(route: str, service: str, method: str, status: int, code: str) -> CountTally:
+    return CountTally(REQUESTS.labels(route, service, method, f"{status}xx", code))
 
 
 @lru_cache(maxsize=65_536)
-def attempts_child(service: str, instance: str, outcome: str) -> Counter:
+def _duration_child(route: str) -> SpreadTally:
+    return SpreadTally(DURATION.labels(route), _BUCKETS)
+
+
+@lru_cache(maxsize=65_536)
+def attempts_child(service: str, instance: str, outcome: str) -> CountTally:
     """The counter of one outcome at one instance."""
-    return ATTEMPTS.labels(service, instance, outcome)
+    return CountTally(ATTEMPTS.labels(service, instance, outcome))
 
 
 @lru_cache(maxsize=65_536)
-def upstream_child(service: str, instance: str) -> Histogram:
+def upstream_child(service: str, instance: str) -> SpreadTally:
     """The histogram of one instance."""
-    return UPSTREAM_DURATION.labels(service, instance)
+    return SpreadTally(UPSTREAM_DURATION.labels(service, instance), _BUCKETS)
+
+
+@lru_cache(maxsize=64)
+def authentications_child(outcome: str) -> CountTally:
+    """The counter of one outcome of authentication."""
+    return CountTally(AUTHENTICATIONS.labels(outcome))
 
 
 def observe(exchange: Exchange, status: int, seconds: float) -> None:

@@ -24,7 +24,7 @@ class Counts(TypedDict):
     would_refuse: int
 
 
-class RecordQuerySet(QuerySet[ModelT, ModelT]):
+class RecordQuerySet(QuerySet[ModelT]):
     """Records or sums of one window type."""
 
     def hours(self) -> RecordQuerySet[ModelT]:

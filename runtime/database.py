@@ -41,9 +41,7 @@ class DatabaseThread:
         self._executor.shutdown(wait=True)
 
 
-def _with_fresh_connections(
-    function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
-) -> T:
+def _with_fresh_connections(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     close_old_connections()
     try:
         return function(*args, **kwargs)

@@ -31,9 +31,7 @@ class TaskOwner:
         self.failures[name] = 0
         self._tasks[name] = asyncio.create_task(self._keep_running(name, work), name=name)
 
-    async def _keep_running(
-        self, name: str, work: Callable[[], Coroutine[Any, Any, None]]
-    ) -> None:
+    async def _keep_running(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         pause = _FIRST_PAUSE
         while True:
             try:

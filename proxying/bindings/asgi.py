@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from proxying.errors import ClientGone
 from proxying.exchange import Answer, Body, Exchange
@@ -96,7 +96,7 @@ def _canonical(scope: Scope, exchange: Exchange) -> dict[str, Any]:
     return {
         **scope,
         "client": (exchange.client, port),
-        "path": exchange.path,
+        "path": unquote(exchange.path),
         "raw_path": exchange.path.encode(),
         "headers": headers,
     }

@@ -252,8 +252,8 @@ class ServerConnection(asyncio.Protocol):
     async def _serve(self) -> None:
         """Answer requests until the connection is to end.
 
-        A task for each request costs the same (16.5 µs a request, all told); with one task, requests
-        that were pipelined need no queue.
+        A task for each request costs the same (16.5 µs a request, all told); with one task,
+        pipelined requests need no queue.
         """
         while self._exchange is not None:
             exchange, self._exchange = self._exchange, None

@@ -10,7 +10,7 @@ from django.utils import timezone
 from audit.models import AuditEntry
 from keys.models import ArchivedApiKey
 from proxying.models import BreakerState
-from quotas.models import RateLimit, RateLimitRecord
+from quotas.models import Plan, RateLimit, RateLimitRecord, RateLimitRollup
 from routing.models import Revision, RevisionHead
 from tests.models import world
 
@@ -26,6 +26,8 @@ def everything(db: None) -> None:
     world.api_key("acme", name="ci")
     window = {"identifier": "acme", "window_type": "minute", "route": "invoices", "node": "n"}
     RateLimitRecord.objects.create(**window, window_start=now, first_at=now, last_at=now)
+    RateLimitRollup.objects.create(window_type="hour", window_start=now, route="invoices")
+    Plan.objects.create(name="bronze", daily=1000)
     BreakerState.objects.create(
         service="billing", instance="http://10.0.0.1", node="n", changed_at=now, reported_at=now
     )

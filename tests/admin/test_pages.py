@@ -15,14 +15,23 @@ from django.urls import reverse
 from audit.models import AuditEntry
 from keys.models import ApiKey, ArchivedApiKey, Consumer
 from proxying.models import BreakerState
-from quotas.models import RateLimit, RateLimitRecord
+from quotas.models import Plan, RateLimit, RateLimitRecord, RateLimitRollup
 from routing.models import Revision, Route, Service, ServiceInstance
 from tests.admin.conftest import grant
 
-EDITABLE: list[type[models.Model]] = [Service, ServiceInstance, Route, RateLimit, Consumer, ApiKey]
+EDITABLE: list[type[models.Model]] = [
+    Service,
+    ServiceInstance,
+    Route,
+    RateLimit,
+    Plan,
+    Consumer,
+    ApiKey,
+]
 READ_ONLY: list[type[models.Model]] = [
     Revision,
     RateLimitRecord,
+    RateLimitRollup,
     BreakerState,
     AuditEntry,
     ArchivedApiKey,

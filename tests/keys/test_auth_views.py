@@ -22,7 +22,7 @@ from keys.revocation import RevokedSession
 from keys.signatures import VerificationKey
 from keys.tokens import TokenVerifier, only_key
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 PASSWORD = "correct horse battery staple"
 GATEWAY = django_settings.GATEWAY

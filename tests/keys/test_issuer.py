@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 import time
 from dataclasses import dataclass, replace
@@ -79,9 +78,16 @@ def test_a_stored_key_signs_is_named_and_is_published(
     assert jwt.get_unverified_header(text) == {
         "alg": algorithm, "kid": published["kid"], "typ": "at+jwt"
     }  # fmt: skip
-    assert jwt.decode(
-        text, jwt.PyJWK(dict(published)), [algorithm], audience="apis", options={"verify_exp": False}
-    )["sid"] == "session"
+    assert (
+        jwt.decode(
+            text,
+            jwt.PyJWK(dict(published)),
+            [algorithm],
+            audience="apis",
+            options={"verify_exp": False},
+        )["sid"]
+        == "session"
+    )
 
 
 def test_a_configured_private_key_wins_over_the_directory(tmp_path: Path) -> None:
@@ -144,9 +150,7 @@ def test_a_removed_key_verifies_nothing_any_more(tmp_path: Path) -> None:
         issue(ring)
 
 
-def test_a_broken_file_closes_only_itself(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_broken_file_closes_only_itself(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     directory = directory_of(Given(var_directory=tmp_path))
     broken = store_key(directory, EC, NOW)
     store_key(directory, OTHER_EC, NOW)
@@ -160,7 +164,7 @@ def test_a_key_file_is_for_its_owner_alone(tmp_path: Path) -> None:
     stored = store_key(tmp_path / "keys", EC, NOW)
     assert stat.S_IMODE(stored.path.stat().st_mode) == 0o600
     assert stat.S_IMODE(stored.path.parent.stat().st_mode) == 0o700
-    assert os.listdir(stored.path.parent) == [stored.path.name]
+    assert list(stored.path.parent.iterdir()) == [stored.path]
     assert "PRIVATE" not in repr(stored)
 
 

@@ -39,7 +39,8 @@ def key_set(*keys: PrivateKey) -> bytes:
 
 def signed(key: PrivateKey, kid: str = "", **claims: Any) -> str:
     jwk = public_jwk(key.public_key())
-    content = {"iss": ISSUER, "sub": "42", "exp": int(time.time()) + 600} | claims
+    claims = {"iss": ISSUER, "sub": "42", "exp": int(time.time()) + 600} | claims
+    content = {name: value for name, value in claims.items() if value is not ...}
     return jwt.encode(content, key, jwk["alg"], {"kid": kid or jwk["kid"]})
 
 
@@ -290,7 +291,7 @@ FOREIGN = {
         {"iss": ISSUER, "sub": "42", "exp": int(time.time()) + 9}, SECRET, "HS256", {"kid": "x"}
     ),
     "our name, their key": lambda: signed(EC, iss="gateway"),
-    "no name, their key": lambda: signed(EC, iss=None),
+    "no name, their key": lambda: signed(EC, iss=...),
     "a longer name, their key": lambda: signed(EC, iss=f"{ISSUER}/"),
     "their name, another key of that kid": lambda: signed(
         OTHER_EC, public_jwk(EC.public_key())["kid"]

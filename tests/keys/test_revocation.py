@@ -1,10 +1,9 @@
-"""Revoked sessions: the table, a worker's memory of it, and two real workers within a second."""
+"""Revoked sessions: the table, and a worker's memory of it."""
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
@@ -16,8 +15,6 @@ from keys.revocation import RevocationList, RevokedSession, load, read_number, r
 from runtime.database import DatabaseThread
 from runtime.notify import Watcher
 from runtime.tasks import TaskOwner
-from tests.support.process import GatewayProcess, new_gateway
-from tests.support.raw import Reply, body_request
 
 HOUR = timedelta(hours=1)
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -17,9 +15,8 @@ from quotas.errors import StoreUnavailable
 from quotas.limiter import Limiter
 from quotas.stores.memory import MemoryStore
 from quotas.stores.redis import RedisStore
-from runtime.redis import Client, connect, connect_cluster
+from runtime.redis import Client, connect
 from runtime.tasks import TaskOwner
-from tests import servers
 from tests.servers import Server
 
 pytestmark = pytest.mark.services
@@ -87,9 +84,13 @@ rules = st.builds(
     period_us=st.sampled_from([1, 60, 3600, 86_400]).map(lambda seconds: seconds * SECOND),
     capacity=st.integers(1, 20) | st.integers(1, LARGEST),
     mode=st.sampled_from(["enforce", "enforce", "shadow"]),
+    cost=st.just(1) | st.integers(1, 9),
+    window=st.none() | st.sampled_from(["day", "month"]),
 )
 steps = st.tuples(
-    st.integers(-3 * SECOND, 5 * SECOND) | st.integers(-(2**35), 2**20),
+    st.integers(-3 * SECOND, 5 * SECOND)
+    | st.integers(-(2**35), 2**20)
+    | st.integers(0, 40 * 86_400 * SECOND),
     st.integers(0, 3),
     st.integers(1, 6) | st.integers(1, LARGEST),
 )
@@ -176,14 +177,14 @@ async def test_keys_begin_with_the_prefix(store_of: Make, client: Client) -> Non
 
 async def test_a_check_that_was_given_up_is_not_spent(store_of: Make) -> None:
     store = store_of()
-    given_up = store.spend([MINUTELY], ["{a}"], 10)
+    given_up = asyncio.ensure_future(store.spend([MINUTELY], ["{a}"], 10))
     given_up.cancel()
     assert (await store.spend([MINUTELY], ["{a}"], 1)).remaining == 59
 
 
 async def test_a_full_queue_is_a_failure_at_once(client: Client) -> None:
     store = RedisStore(client, max_queue=2)
-    waiting = [store.spend([MINUTELY], ["{a}"], 1) for _ in range(2)]
+    waiting = [asyncio.ensure_future(store.spend([MINUTELY], ["{a}"], 1)) for _ in range(2)]
     with pytest.raises(StoreUnavailable, match="waiting"):
         store.spend([MINUTELY], ["{a}"], 1)
     assert not any(check.done() for check in waiting)
@@ -251,35 +252,33 @@ async def test_the_limiter_works_with_redis_as_with_memory(store_of: Make) -> No
     assert [isinstance(d, Decision) and d.allowed for d in decisions] == [True, True, False]
 
 
-@pytest.fixture(scope="module")
-def cluster_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Redis Cluster of one node that owns every slot."""
-    directory: Path = tmp_path_factory.mktemp("cluster")
-    [program] = servers.require("redis-server")
-    port, bus = servers.find_free_port(), servers.find_free_port()
-    command = [program, "--port", str(port), "--cluster-port", str(bus), "--bind", "127.0.0.1"]
-    command += ["--cluster-enabled", "yes", "--save", "", "--dir", str(directory)]
-
-    def owns_every_slot() -> bool:
-        try:
-            with redis.Redis(port=port, socket_timeout=1) as node:
-                if node.cluster("INFO")["cluster_state"] == "ok":
-                    return True
-                node.cluster("ADDSLOTSRANGE", 0, 16383)
-        except redis.RedisError:
-            pass
-        return False
-
-    with servers.running(command, directory / "redis.log", owns_every_slot):
-        yield f"127.0.0.1:{port}"
+QUOTA = Rule("{a}q:", 100, 86_400 * SECOND, 100, window="month")
+NOVEMBER = 1_793_491_200 * SECOND
 
 
-async def test_a_cluster_gets_one_call_for_each_slot(cluster_node: str, owner: TaskOwner) -> None:
-    client = connect_cluster([cluster_node], timeout=5)
-    await client.initialize()
-    store = RedisStore(client, timeout=5)
-    store.start(owner)
-    checks = [store.spend([MINUTELY], [f"{{{number % 3}}}key"], 1) for number in range(30)]
-    remaining = [decision.remaining for decision in await asyncio.gather(*checks)]
-    assert (sorted(set(remaining)), store.calls) == (list(range(50, 60)), 3)
-    await client.aclose()
+async def test_a_lost_quota_is_raised_to_what_the_records_say(store_of: Make) -> None:
+    store = store_of(clock=Clock(NOVEMBER + SECOND))
+    await passed(store, "{a}", 3, QUOTA)
+    await store.restore(QUOTA, "{a}", 90, NOVEMBER)
+    assert await passed(store, "{a}", 50, QUOTA) == 10
+
+
+async def test_a_quota_is_never_lowered(store_of: Make) -> None:
+    store = store_of(clock=Clock(NOVEMBER + SECOND))
+    await passed(store, "{a}", 60, QUOTA)
+    await store.restore(QUOTA, "{a}", 5, NOVEMBER)
+    assert await passed(store, "{a}", 100, QUOTA) == 40
+
+
+async def test_a_quota_is_forgotten_after_its_month(store_of: Make, client: Client) -> None:
+    await passed(store_of(clock=Clock(NOVEMBER + SECOND)), "{a}", 1, QUOTA)
+    month = 30 * 86_400_000
+    assert month <= await client.pttl("{a}") <= month + 60_000
+
+
+async def test_a_restored_quota_is_forgotten_after_its_month_too(
+    store_of: Make, client: Client
+) -> None:
+    await store_of(clock=Clock(NOVEMBER)).restore(QUOTA, "{a}", 5, NOVEMBER)
+    month = 30 * 86_400_000
+    assert month <= await client.pttl("{a}") <= month + 60_000

@@ -72,7 +72,7 @@ def test_status_codes_to_retry_on_are_written_as_numbers() -> None:
         ("", "1.yaml: expected a mapping with services and routes, got nothing"),
         ("[1]", "1.yaml: expected a mapping with services and routes, got list"),
         ("a: [1,\n b: }", "1.yaml: line 2, column 5: "),
-        ("route: []", "1.yaml: route: unknown key; known are services and routes"),
+        ("route: []", "1.yaml: route: unknown key; known are services, routes and limits"),
         ("routes:", "1.yaml: routes: expected a list of routes"),
         ("services: []", "1.yaml: services: expected a mapping"),
         ("routes: [{path: /a}]", "1.yaml: routes[0] (/a).service: required"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 from django.conf import settings as django_settings
 
 from gateway_project.checks import check_settings
+from keys.key_ring import store_key
 
 
 def private_key(password: bytes = b"") -> str:
@@ -53,6 +55,22 @@ def test_a_cluster_that_is_switched_on_has_nodes(settings: Any, kind: str) -> No
 def test_an_asymmetric_algorithm_needs_keys(settings: Any) -> None:
     assert ids(settings, jwt_algorithm="ES256") == {"gateway.E006", "gateway.E007"}
     assert ids(settings, jwt_algorithm="ES256", jwt_private_key=private_key()) == set()
+
+
+def test_a_key_made_by_generate_keys_is_enough(settings: Any, tmp_path: Path) -> None:
+    store_key(tmp_path / "keys", ec.generate_private_key(ec.SECP256R1()), 0.0)
+    assert ids(settings, jwt_algorithm="ES256", var_directory=tmp_path) == set()
+    assert ids(settings, jwt_algorithm="EdDSA", var_directory=tmp_path) == {"gateway.E007"}
+
+
+def test_an_external_issuer_has_a_name_of_its_own(settings: Any) -> None:
+    url, lines = "https://a.example/keys", ("a=https://a.example/keys", "b=https://b.example/keys")
+    assert ids(settings, jwt_jwks_url=url) == {"gateway.E011"}
+    assert ids(settings, jwt_jwks_url=url, jwt_issuer="c", jwt_issuers=lines) == set()
+    for name in ("a", "b"):
+        assert ids(settings, jwt_issuer=name, jwt_issuers=lines) == {"gateway.E012"}
+    assert ids(settings, jwt_issuers=(*lines, lines[0])) == {"gateway.E012"}
+    assert ids(settings, jwt_issuers=("gateway=https://a.example/keys",)) == {"gateway.E012"}
 
 
 @pytest.mark.parametrize("pem", ["nonsense", private_key(b"locked")], ids=["text", "encrypted"])

@@ -116,7 +116,8 @@ def test_an_unknown_environment_is_refused_by_name() -> None:
         ("TRUSTED_PROXIES", "10.0.0.0/33", "list of addresses or CIDR networks"),
         ("REDIS_CLUSTER_NODES", "one:6379,two", "comma-separated list of host:port"),
         ("JWT_ALGORITHM", "none", "one of HS256"),
-        ("JWT_JWKS_URL", "file:///etc/passwd", "http:// or https:// URL"),
+        ("JWT_JWKS_URL", "http://issuer.example/keys", "https:// URL, or http:// on a loopback"),
+        ("JWT_ISSUERS", "a=https://a/k,b=http://b/k", "comma-separated list of issuer=jwks_url"),
     ],
 )
 def test_a_bad_value_is_refused_by_name(

@@ -1,0 +1,162 @@
+"""After a run nothing that is kept or shown holds a credential that was used in it."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.keys import forge
+from tests.support.process import GatewayProcess, new_gateway
+from tests.support.upstream import Upstream
+from tests.system.identity import CONFIGURATION, ask, code
+
+pytestmark = pytest.mark.timeout(240)
+
+PASSWORD = "correct horse battery staple"
+WRONG_PASSWORD = "incorrect zebra charger paperclip"
+BAD_KEY = "gw_" + "Zx9" * 14 + "Q"
+FOREIGN_KEY = "sk-of-another-system-0123456789abcdef"
+
+
+@dataclass
+class Run:
+    """A gateway after everything was done to it, and the credentials that were used."""
+
+    gateway: GatewayProcess
+    directory: Path
+    admin: httpx.Client
+    secrets: dict[str, str] = field(default_factory=dict)
+
+
+def sign_in(admin: httpx.Client, password: str) -> httpx.Response:
+    admin.get("/admin/login/")
+    token = admin.cookies["csrftoken"]
+    fields = {"username": "ops", "password": password, "csrfmiddlewaretoken": token}
+    return admin.post("/admin/login/", data=fields)
+
+
+def post(admin: httpx.Client, path: str, fields: dict[str, str]) -> str:
+    token = {"csrfmiddlewaretoken": admin.cookies["csrftoken"]}
+    return admin.post(path, data={**fields, **token}).text
+
+
+def issued(page: str) -> str:
+    found = re.search(r'id="issued-key">([^<]+)<', page)
+    assert found, page
+    return found[1]
+
+
+def call_with(run: Run) -> None:
+    """Every way of offering every kind of credential to the data plane, good and bad."""
+    gateway, secrets = run.gateway, run.secrets
+    secrets["key"] = gateway.key("acme")
+    secrets["good token"] = forge.signed(
+        forge.HEADER, forge.CLAIMS, gateway.environment["JWT_SECRET_KEY"].encode()
+    )
+    secrets["bad token"] = forge.signed(forge.HEADER, forge.CLAIMS, b"another secret")
+    secrets |= {"bad key": BAD_KEY, "foreign key": FOREIGN_KEY}
+    assert code(ask(gateway, secrets["key"])) == "ok"
+    for text in (*secrets.values(), f"{secrets['key']}x", "a\tb"):
+        ask(gateway, text)
+        gateway.request("GET", "/keyed", f"Authorization: Bearer {text}")
+        gateway.request("GET", f"/keyed?api_key={text}&access_token={text}")
+        gateway.request("GET", "/keyed", f"Authorization: Basic {text}", f"Cookie: session={text}")
+        gateway.request("GET", "/keyed", f"X-API-Key: {text}", f"X-API-Key: {text}")
+        gateway.request("GET", "/admin/", f"X-API-Key: {text}", f"Authorization: Bearer {text}")
+    gateway.request("GET", "/keyed", f"Authorization: Bearer {secrets['good token']}")
+
+
+def manage_with(run: Run) -> None:
+    """Sign in wrongly and rightly, make, rotate and revoke keys in the admin."""
+    admin, secrets = run.admin, run.secrets
+    secrets |= {"password": PASSWORD, "wrong password": WRONG_PASSWORD}
+    sign_in(admin, WRONG_PASSWORD)
+    assert sign_in(admin, PASSWORD).status_code == 302
+    secrets["session"] = admin.cookies["gateway_session"]
+    number = re.search(r"consumer/(\d+)/change", admin.get("/admin/keys/consumer/").text)
+    assert number
+    made = post(admin, "/admin/keys/apikey/add/", {"consumer": number[1], "enabled": "on"})
+    secrets["made in the admin"] = issued(made)
+    key = re.search(r"apikey/(\d+)/change", made)
+    assert key
+    rotated = post(admin, "/admin/keys/apikey/", {"action": "rotate", "_selected_action": key[1]})
+    secrets["rotated in the admin"] = issued(rotated)
+    for name in ("made in the admin", "rotated in the admin"):
+        assert code(ask(run.gateway, secrets[name])) == "ok"
+    run.gateway.manage("revoke_api_key", secrets["key"][:12])
+    admin.get("/api/gateway/routes/", auth=("ops", WRONG_PASSWORD))
+
+
+def admin_pages(admin: httpx.Client) -> Iterator[httpx.Response]:
+    """Every page that can be reached by links from the index, each once."""
+    seen, waiting = {"/admin/"}, ["/admin/"]
+    while waiting:
+        page = admin.get(waiting.pop())
+        yield page
+        for link in re.findall(r'href="(/admin/[^"#?]*)["?]', page.text):
+            if link not in seen and not re.search("/static/|/logout/|/jsi18n/", link):
+                seen.add(link)
+                waiting.append(link)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, _upstream: Upstream) -> Iterator[Run]:
+    directory = tmp_path_factory.mktemp("secrets")
+    logs = {"LOG_LEVEL": "debug", "LOG_DIRECTORY": str(directory / "logs")}
+    gateway = new_gateway(directory, logs)
+    gateway.apply(CONFIGURATION.format(url=_upstream.url))
+    gateway.environment["DJANGO_SUPERUSER_PASSWORD"] = PASSWORD
+    gateway.manage("createsuperuser", "--noinput", "--username", "ops", "--email", "ops@localhost")
+    with (
+        gateway.serving(),
+        httpx.Client(base_url=f"http://127.0.0.1:{gateway.port}", timeout=30) as admin,
+    ):
+        done = Run(gateway, directory, admin)
+        call_with(done)
+        manage_with(done)
+        yield done
+
+
+def held(run: Run, text: str) -> list[str]:
+    """Names of the credentials that *text* holds, the unknown part of a key alone included."""
+    return [
+        name
+        for name, secret in run.secrets.items()
+        if secret in text or (secret.startswith("gw_") and secret[12:] in text)
+    ]
+
+
+def test_no_page_of_the_admin_shows_one(run: Run) -> None:
+    pages = [page for page in admin_pages(run.admin) if page.status_code == 200]
+    assert len(pages) > 25
+    assert {str(page.url): held(run, page.text) for page in pages if held(run, page.text)} == {}
+
+
+def test_metrics_show_none(run: Run) -> None:
+    text = run.gateway.request("GET", "/metrics").body.decode()
+    assert "gateway_authentications_total" in text
+    assert held(run, text) == []
+
+
+def test_the_database_holds_none(run: Run) -> None:
+    with sqlite3.connect(run.directory / "var" / "gateway.sqlite3") as connection:
+        dump = "\n".join(connection.iterdump())
+    connection.close()
+    assert "api_keys" in dump
+    assert held(run, dump) == []
+
+
+def test_what_lies_in_the_directories_holds_none(run: Run) -> None:
+    """Last: the gateway is stopped, so that its logs are complete."""
+    run.gateway.stop()
+    names = {path.name for path in (run.directory / "logs").iterdir()}
+    assert {"request.log", "audit.log", "application.log"} <= names
+    files = [path for path in run.directory.rglob("*") if path.is_file()]
+    found = {path.name: held(run, path.read_bytes().decode("latin-1")) for path in files}
+    assert {name: secrets for name, secrets in found.items() if secrets} == {}
