@@ -45,6 +45,11 @@ class Application:
             raise RuntimeError("the node is not started")
         return self._starting.result().gateway
 
+    def drain(self) -> None:
+        """The server was told to stop: ``/ready`` says so from now on, requests are served on."""
+        if self._starting is not None and self._starting.done():
+            self._starting.result().probes.draining = True
+
     async def node(self) -> Node:
         """The running node; the first who asks starts it."""
         if self._starting is None:

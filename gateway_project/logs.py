@@ -18,6 +18,7 @@ import traceback
 from collections import deque
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 from gateway_project.env import Settings
@@ -134,14 +135,18 @@ def _barred(line: str) -> bytes:
 class _Handler(logging.Handler):
     """Turns a record of the standard library into an event."""
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: Listener, quiet: frozenset[str]) -> None:
         super().__init__()
         self._listener = listener
+        self._quiet = quiet
+        """Types of which only warnings and worse are written."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Queue *record* with its text formatted now: its arguments may change later."""
         try:
-            self._listener.put(log_type(record), _fields(record))
+            kind = log_type(record)
+            if record.levelno >= logging.WARNING or kind not in self._quiet:
+                self._listener.put(kind, _fields(record))
         except Exception:  # noqa: BLE001 logging's own rule: a record that fails must not fail its caller
             self.handleError(record)
 
@@ -187,7 +192,7 @@ def configure(settings: Settings) -> None:
             capacity=settings.log_queue_size,
         )
         _listener.start()
-        _install(_Handler(_listener), settings)
+        _install(_Handler(_listener, _quiet(settings)), settings)
 
 
 def configure_for_django(values: Mapping[str, Settings]) -> None:
@@ -226,6 +231,14 @@ def stop() -> None:
         for handler in [each for each in root.handlers if isinstance(each, _Handler)]:
             root.removeHandler(handler)
         listener.stop()
+
+
+def _quiet(settings: Settings) -> frozenset[str]:
+    """What a command keeps from the operator's screen; it says itself what it did."""
+    program, *words = sys.argv or [""]
+    if Path(program).name != "manage.py" or words[:1] in (["serve"], ["runserver"]):
+        return frozenset()
+    return frozenset(name for name in LOG_TYPES if not settings.log_file(name))
 
 
 def _sinks(settings: Settings) -> dict[str, Sink]:

@@ -40,6 +40,11 @@ class NodeVariables:
     drain_seconds: int = _server(
         15, "Seconds running requests get to finish when the gateway stops.", **_SECONDS
     )
+    drain_accept_seconds: float = _server(
+        3,
+        "Seconds a gateway that is told to stop goes on accepting, while `/ready` says `draining`.",
+        **_SECONDS,
+    )
     admin_port: int = _server(
         0,
         "Loopback port of the control-plane process under `serve`; 0 takes a free one.",

@@ -12,15 +12,19 @@ from typing import Final
 import uvicorn
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.multiprocess import MultiProcessCollector
-from uvicorn.supervisors import ChangeReload, Multiprocess
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import ChangeReload
 
 from gateway_project.control_plane import ControlPlane
+from gateway_project.draining import DrainingConfig, Workers
 from gateway_project.env import Settings
 from gateway_project.env_files import PROJECT_DIRECTORY
 
 APPLICATION: Final = "gateway_project.asgi:application"
 EDGE: Final = "proxying.bindings.edge:EdgeProtocol"
 """By name: workers import it once they are processes of their own."""
+_HUNG_SECONDS: Final = 15
+"""Without a sign of life of a worker, after which it is replaced."""
 logger = logging.getLogger(__name__)
 
 
@@ -32,7 +36,7 @@ class Tls:
     key: str
 
 
-class ServerConfig(uvicorn.Config):
+class ServerConfig(DrainingConfig):
     """uvicorn's configuration, and a SIGTERM that ends a process in order.
 
     uvicorn raises the signal again after a graceful stop; with the default action the process
@@ -53,7 +57,7 @@ def server_config(
     settings: Settings, *, reload: bool = False, tls: Tls | None = None
 ) -> ServerConfig:
     """What uvicorn is to do for *settings*."""
-    return ServerConfig(
+    config = ServerConfig(
         app=APPLICATION,
         host=settings.listen_host,
         port=settings.listen_port,
@@ -73,22 +77,24 @@ def server_config(
         timeout_graceful_shutdown=settings.drain_seconds,
         ssl_certfile=tls.certificate if tls else None,
         ssl_keyfile=tls.key if tls else None,
+        timeout_worker_healthcheck=_HUNG_SECONDS,
     )
+    config.drain_accept_seconds = settings.drain_accept_seconds
+    return config
 
 
 def serve(config: ServerConfig, control_plane: ControlPlane) -> None:
     """Serve until told to stop. Exits with uvicorn's code when the application cannot start."""
-    server = uvicorn.Server(config)
     control_plane.start()
     try:
         if config.should_reload:
+            server = uvicorn.Server(config)
             ChangeReload(config, target=server.run, sockets=[config.bind_socket()]).run()
-        elif config.workers > 1:
-            Multiprocess(config, sockets=[config.bind_socket()]).run()
         else:
-            server.run()
-            if not server.started:
-                sys.exit(3)
+            workers = Workers(config, sockets=[config.bind_socket()])
+            workers.run()
+            if workers.failed:
+                sys.exit(STARTUP_FAILURE)
     except KeyboardInterrupt:
         logger.info("stopped from the keyboard")
     finally:

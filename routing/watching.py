@@ -21,7 +21,7 @@ from routing.errors import ConfigurationError
 from routing.lastgood import Published
 from routing.models import Revision, RevisionHead
 from routing.reading import database
-from routing.revision import TOPIC
+from routing.revision import TOPIC, publish
 from routing.table import Table, build_table
 from runtime.database import DatabaseThread
 from runtime.notify import Watcher
@@ -83,9 +83,16 @@ class RevisionWatcher:
         self._version: Version | None = None
 
     async def start(self, watcher: Watcher) -> None:
-        """Serve the current revision, or the last good one, and watch for the next."""
+        """Serve the current revision, or the last good one, and watch for the next.
+
+        A database nothing was published from yet gets its first revision here: a node that is
+        never ready could not be reached to be configured.
+        """
         try:
             await self._take_current()
+            if self._version is None:
+                await self._database.run(publish, "outside", "first start")
+                await self._take_current()
         except (Error, DamagedRevisionError, ConfigurationError):
             logger.exception("the current revision cannot be served; looking for the last good one")
             await self._take_last_good()

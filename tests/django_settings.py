@@ -18,6 +18,7 @@ ENVIRONMENT = {
     "ENV_FILE": os.devnull,
     "VAR_DIRECTORY": str(DIRECTORY),
     "DEBUG": "false",
+    "DRAIN_ACCEPT_SECONDS": "0",
     "SECRET_KEY": "a-secret-of-the-test-session-0123456789-abcdefgh",
     "JWT_SECRET_KEY": "another-secret-of-the-test-session-0123456789-abc",
 }

@@ -87,6 +87,10 @@ class ServerConnection(asyncio.Protocol):
     def served(self) -> None:
         """An exchange has ended."""
 
+    def part(self) -> None:
+        """Go on answering, but close after the next answer: the client is told so in it."""
+        self._stopping = True
+
     def stop(self) -> None:
         """Close when idle, else after the exchange that runs or the head that has begun."""
         self._stopping = True

@@ -196,7 +196,8 @@ class RedisStore:
         pipeline = cluster.pipeline()
         for some in by_slot.values():
             count, arguments = self._arguments(some)
-            pipeline.evalsha(_SHA, count, *arguments)
+            # As a plain command: the method of this name refuses to be part of a pipeline.
+            pipeline.execute_command("EVALSHA", _SHA, count, *arguments)
         replies = await pipeline.execute(raise_on_error=False)
         lost = False
         for some, reply in zip(by_slot.values(), replies, strict=True):

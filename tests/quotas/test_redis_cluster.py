@@ -7,6 +7,7 @@ import signal
 from collections.abc import AsyncIterator, Iterator, Sequence
 
 import pytest
+from redis.asyncio import RedisCluster
 
 from quotas.bucket import SECOND, Decision, Rule
 from quotas.errors import StoreUnavailable
@@ -31,7 +32,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 async def client(cluster: Cluster) -> AsyncIterator[Client]:
     client = connect_cluster(cluster.nodes, timeout=5)
     await client.initialize()
-    await client.flushall(target_nodes=client.PRIMARIES)
+    await client.flushall(target_nodes=RedisCluster.PRIMARIES)
     yield client
     await client.aclose()
 
@@ -44,7 +45,7 @@ async def owner() -> AsyncIterator[TaskOwner]:
 
 
 @pytest.fixture
-def store(client: Client, owner: TaskOwner) -> RedisStore:
+async def store(client: Client, owner: TaskOwner) -> RedisStore:
     return new_store(client, owner)
 
 
@@ -114,5 +115,5 @@ async def test_a_script_that_one_master_forgot_is_sent_again(
     store: RedisStore, client: Client
 ) -> None:
     await store.spend([DAILY], ["{a}"], 1)
-    await client.script_flush(target_nodes=client.PRIMARIES)
+    await client.script_flush(target_nodes=RedisCluster.PRIMARIES)
     assert (await store.spend([DAILY], ["{a}"], 1)).remaining == 58

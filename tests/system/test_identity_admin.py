@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.support.process import GatewayProcess, new_gateway
-from tests.system.identity import asked
+from tests.system.identity import CONFIGURATION, asked
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -21,6 +21,7 @@ def behind_tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProc
     """A gateway behind a proxy that ends TLS, on this machine."""
     settings = {"ADMIN_HTTPS": "true", "TRUSTED_PROXIES": "127.0.0.1/32"}
     gateway = new_gateway(tmp_path_factory.mktemp("tls"), settings)
+    gateway.apply(CONFIGURATION.format(url="http://127.0.0.1:9"))
     gateway.environment["DJANGO_SUPERUSER_PASSWORD"] = PASSWORD
     gateway.manage("createsuperuser", "--noinput", "--username", "ops", "--email", "ops@localhost")
     with gateway.serving():

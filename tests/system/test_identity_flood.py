@@ -16,9 +16,9 @@ from tests.system.identity import CONFIGURATION, asked, code, get
 
 pytestmark = pytest.mark.timeout(240)
 
-FLOOD = 15_000
+FLOOD = 12_000
 """More than the 10,000 digests a worker remembers as unknown."""
-_CONNECTIONS = 8
+_CONNECTIONS = 40
 _PIPELINED = 25
 
 
