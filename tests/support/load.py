@@ -13,10 +13,11 @@ from tests.support.raw import RawClient, Reply
 
 @dataclass(frozen=True)
 class Outcome:
-    """One request: when it was sent (``time.monotonic``), and its answer, if it got one."""
+    """One request: when it was sent and answered (``time.monotonic``), and its answer if any."""
 
     sent: float
     reply: Reply | None
+    answered: float = 0.0
 
 
 @dataclass
@@ -58,7 +59,7 @@ class Load:
                 reply = client.read_reply()
             except OSError:
                 reply = None
-            self.outcomes.append(Outcome(sent, reply))
+            self.outcomes.append(Outcome(sent, reply, time.monotonic()))
             if reply is None or reply.get("connection") == "close":
                 client.socket.close()
                 client = RawClient(self.port)

@@ -1,0 +1,1 @@
+"""Faults made for real: what clients see while something breaks."""
