@@ -19,6 +19,9 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         ("actor", "actor_type", "client_ip", "request_id"),
         ("object_type", "object_id", "object_name"),
         "what_changed",
+        ("node", "sequence"),
+        "previous_hash",
+        "hash",
     )
     readonly_fields = ("what_changed",)
 

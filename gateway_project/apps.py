@@ -16,5 +16,6 @@ class GatewayProjectConfig(AppConfig):
         from gateway_project import checks  # noqa: F401 imported for its effect
         from gateway_project.databases import compare_exactly
 
-        # Sent once for each app before the first migration; one of them is enough.
-        pre_migrate.connect(compare_exactly, sender=apps.get_app_config("contenttypes"))
+        if apps.is_installed("django.contrib.contenttypes"):
+            # Sent once for each app before the first migration; one of them is enough.
+            pre_migrate.connect(compare_exactly, sender=apps.get_app_config("contenttypes"))

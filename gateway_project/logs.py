@@ -22,8 +22,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from gateway_project.env import Settings
-from gateway_project.log_lines import json_line, redact_text, text_line
+from gateway_project.log_lines import (
+    RequestLine,
+    json_line,
+    redact_text,
+    request_line,
+    text_line,
+)
 from gateway_project.log_sinks import RotatedFile, Sink, StandardError
 from gateway_project.node_variables import LOG_TYPES
 
@@ -37,7 +45,8 @@ _NOT_FOR_LOGS: Final = frozenset({"request", "color_message", "status_code", "se
 _GATHER_SECONDS: Final = 0.02
 _STOP_SECONDS: Final = 5.0
 
-Event = tuple[str, float, Mapping[str, Any]]
+Fields = Mapping[str, Any] | RequestLine
+Event = tuple[str, float, Fields]
 
 
 class Listener:
@@ -60,7 +69,7 @@ class Listener:
         """Begin to write."""
         self._thread.start()
 
-    def put(self, log_type: str, fields: Mapping[str, Any]) -> None:
+    def put(self, log_type: str, fields: Fields) -> None:
         """Queue one event. Never blocks, never raises; *fields* must not change afterwards."""
         if len(self._queue) >= self._capacity:
             self.dropped += 1
@@ -117,6 +126,11 @@ class Listener:
     def _lines(self, event: Event) -> list[bytes]:
         log_type, moment, given = event
         stamp = datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
+        if isinstance(given, RequestLine):
+            given.time = stamp
+            if self._as_json:
+                return [request_line(given)]
+            given = msgspec.structs.asdict(given)
         fields: dict[str, Any] = {"time": stamp, "level": "INFO", "type": log_type, **given}
         trace = "" if self._as_json else fields.pop("traceback", "")
         try:
@@ -201,7 +215,7 @@ def configure_for_django(values: Mapping[str, Settings]) -> None:
     configure(values["settings"])
 
 
-def request_log(fields: Mapping[str, Any]) -> None:
+def request_log(fields: Fields) -> None:
     """Write one line of the request log. Costs an append; does nothing before :func:`configure`.
 
     *fields* must not change afterwards.

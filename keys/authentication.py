@@ -20,6 +20,7 @@ from keys.errors import (
     ApiKeyRefused,
     AuthenticationError,
     InvalidApiKey,
+    InvalidCredentials,
     InvalidToken,
     MissingCredentials,
 )
@@ -138,4 +139,6 @@ def challenge(error: AuthenticationError) -> str:
         return ", ".join(f"{scheme} {_REALM}" for scheme in accepted or _SCHEMES.values())
     if isinstance(error, ApiKeyRefused):
         return f"ApiKey {_REALM}"
+    if isinstance(error, InvalidCredentials):
+        return f"Bearer {_REALM}"
     return f'Bearer {_REALM}, error="invalid_token", error_description="{error}"'

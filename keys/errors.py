@@ -5,6 +5,7 @@
     KeysError
     ├── AuthenticationError        401; ``code`` is public (CONTRACT §4)
     │   ├── MissingCredentials     missing_credentials
+    │   ├── InvalidCredentials     invalid_credentials (``/auth/token`` only)
     │   ├── ApiKeyRefused
     │   │   ├── InvalidApiKey      invalid_api_key
     │   │   ├── ExpiredApiKey      expired_api_key
@@ -55,6 +56,13 @@ class MissingCredentials(AuthenticationError):
     def __init__(self, methods: Collection[str] = ()) -> None:
         super().__init__()
         self.methods = frozenset(methods)
+
+
+class InvalidCredentials(AuthenticationError):
+    """A user name and a password that do not belong together; which of them is not said."""
+
+    code = "invalid_credentials"
+    sentence = "User name or password is wrong."
 
 
 class ApiKeyRefused(AuthenticationError):

@@ -84,8 +84,9 @@ def revoke(name: str, lifetime: timedelta) -> None:
     now = timezone.now()
     rows = RevokedSession.objects.using(using)
     epochs = RevocationEpoch.objects.using(using)
+    # Outside: two first inserts inside of transactions would wait for each other on MySQL.
+    epochs.get_or_create(pk=1)
     with transaction.atomic(using=using):
-        epochs.get_or_create(pk=1)
         # Locks the row first, so entries become visible in the order of their numbers.
         epochs.filter(pk=1).update(number=F("number") + 1)
         number = epochs.get(pk=1).number

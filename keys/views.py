@@ -23,7 +23,12 @@ from django.views.decorators.csrf import csrf_exempt
 from audit.recorder import acting_as
 from keys.assembly import TokenDesk, token_desk
 from keys.authentication import challenge
-from keys.errors import AuthenticationError, KeyStoreUnavailable, UnusableKey
+from keys.errors import (
+    AuthenticationError,
+    InvalidCredentials,
+    KeyStoreUnavailable,
+    UnusableKey,
+)
 from keys.key_ring import CACHED_SECONDS
 from keys.refresh.sessions import Pair
 
@@ -177,7 +182,7 @@ def _body(request: HttpRequest) -> bytes:
     return content
 
 
-def _failed_login(request: HttpRequest) -> _Refused:
+def _failed_login(request: HttpRequest) -> Exception:
     """What the client is told; the audit log hears of it by Django's own signal."""
     if getattr(request, "axes_locked_out", False):
         # Otherwise the middleware of axes would put its page in the place of our answer.
@@ -185,12 +190,7 @@ def _failed_login(request: HttpRequest) -> _Refused:
         cool_off = get_cool_off(request)
         seconds = int(cool_off.total_seconds()) if cool_off else 0
         return _too_many("Too many failed attempts; try again later.", seconds)
-    return _Refused(
-        HTTPStatus.UNAUTHORIZED,
-        "invalid_credentials",
-        "User name or password is wrong.",
-        WWW_Authenticate='Bearer realm="gateway"',
-    )
+    return InvalidCredentials()
 
 
 def _not_found(detail: str) -> _Refused:

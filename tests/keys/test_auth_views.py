@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from keys.refresh.memory import MemoryStore
 from keys.revocation import RevokedSession
 from keys.signatures import VerificationKey
 from keys.tokens import TokenVerifier, only_key
+from tests import servers
 
 pytestmark = pytest.mark.django_db
 
@@ -263,6 +265,20 @@ def test_a_store_that_is_away_is_never_a_pass(
     answer = post(path, username="alice", password=PASSWORD, refresh=pair["refresh"])
     assert code(answer, 503) == "key_store_unavailable"
     assert answer["Retry-After"] == "1"
+
+
+@pytest.mark.services
+def test_with_redis_sessions_survive_the_process_and_need_it(
+    alice: User, settings: Any, tmp_path: Path
+) -> None:
+    with servers.redis(tmp_path) as server:
+        settings.REDIS = {"url": server.url, "timeout": 5.0, "prefix": "gw:"}
+        pair = sign_in()
+        _desk.cache_clear()
+        second = refreshed(pair["refresh"])
+    answer = post("/auth/refresh", refresh=second["refresh"])
+    assert code(answer, 503) == "key_store_unavailable"
+    assert verified(second["access"]).subject == str(alice.pk)
 
 
 def test_every_event_is_audited_and_no_credential_is(alice: User) -> None:

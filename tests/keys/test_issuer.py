@@ -23,7 +23,7 @@ from keys.errors import InvalidToken, UnusableKey
 from keys.issuer import Holder, Issuer
 from keys.key_ring import KeyRing, directory_of, store_key, stored_keys, superseded
 from keys.signatures import ALGORITHMS
-from keys.signing_keys import generate_rsa_key_pair
+from keys.signing_keys import PrivateKey, generate_rsa_key_pair
 from keys.tokens import TokenVerifier
 from tests.keys.forge import NOW, SECRET
 from tests.keys.shelf import Clock
@@ -169,12 +169,13 @@ def test_a_key_file_is_for_its_owner_alone(tmp_path: Path) -> None:
 
 
 def test_a_key_is_superseded_by_a_later_one_of_the_algorithm_in_use(tmp_path: Path) -> None:
-    for number, key in enumerate((RSA, EC, ED, OTHER_EC)):
+    keys: tuple[PrivateKey, ...] = (RSA, EC, ED, OTHER_EC)
+    for number, key in enumerate(keys):
         store_key(tmp_path, key, NOW + number * 100)
-    keys = stored_keys(tmp_path)
-    assert superseded(keys, "ES256", NOW + 99) == []
-    assert superseded(keys, "ES256", NOW + 100) == keys[:1]
-    assert superseded(keys, "ES256", NOW + 300) == keys[:3]
+    stored = stored_keys(tmp_path)
+    assert superseded(stored, "ES256", NOW + 99) == []
+    assert superseded(stored, "ES256", NOW + 100) == stored[:1]
+    assert superseded(stored, "ES256", NOW + 300) == stored[:3]
 
 
 def test_more_roles_than_a_header_can_carry_are_cut_in_order(db: None) -> None:

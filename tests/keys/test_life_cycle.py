@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import datetime, timedelta
 from io import StringIO
+from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -83,7 +84,7 @@ def test_rotating_again_does_not_lengthen_the_grace() -> None:
     ],
     ids=lambda fields: next(iter(fields)),
 )
-def test_a_refused_key_is_not_rotated_back_to_life(fields: dict[str, object]) -> None:
+def test_a_refused_key_is_not_rotated_back_to_life(fields: dict[str, Any]) -> None:
     old = world.api_key(**fields)
     with pytest.raises(CommandError, match="refused already"):
         run("rotate_api_key", old.prefix)

@@ -83,7 +83,7 @@ def test_a_backend_verifies_the_caller_with_the_published_keys(
     pair = sign_in(gateway)
     forged = "X-Gateway-Identity: forged"
     gateway.request("GET", "/closed", f"Authorization: Bearer {pair['access']}", forged)
-    token = upstream.requests[-1].get("x-gateway-identity")
+    token = upstream.requests[-1].get("x-gateway-identity") or ""
     key = published(gateway)[jwt.get_unverified_header(token)["kid"]]
     claims = jwt.decode(token, key, ["ES256"], audience="backend", issuer="gateway")
     assert claims["sub"] == upstream.requests[-1].get("x-user-id")

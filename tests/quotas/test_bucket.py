@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +17,9 @@ from quotas.bucket import (
     Mode,
     Rule,
     full_at,
+    merge,
     refill,
+    share,
     spend,
 )
 
@@ -256,3 +260,36 @@ def test_a_cost_outside_the_bounds_is_an_error(cost: int) -> None:
 def test_a_rule_outside_the_exact_range_cannot_be_made(wrong: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError, match=r"between|whole"):
         rule(*wrong)
+
+
+def test_a_rule_may_make_requests_cost_more() -> None:
+    dear = replace(rule(100), cost=30)
+    assert Account(dear).passed(0, 10) == 3
+
+
+@given(st.integers(1, 200), st.integers(1, 50), st.integers(1, 30))
+def test_shares_of_a_limit_add_up_to_it(limit: int, burst: int, parts: int) -> None:
+    """Of a burst that has less than one request for each part, each part lets one pass."""
+    day = 86_400 * SECOND
+    one = share(rule(limit, 86_400, burst), parts)
+    account = Account(one)
+    at_once = account.passed(0, 300)
+    later = sum(account.spend(now).allowed for now in range(0, 3 * day + 1, day // 1000))
+    assert at_once == max(1, burst // parts)
+    assert parts * later <= 3 * limit + parts * at_once
+
+
+def test_a_merged_decision_is_a_refusal_when_one_is() -> None:
+    passing, refusing = Account(rule(5)), Account(rule(1, 3600), rule(9, mode="shadow"))
+    refusing.spend(0)
+    decisions = [passing.spend(0), refusing.spend(0)]
+    merged = merge(decisions)
+    assert (merged.allowed, merged.limit, merged.retry_after) == (False, 1, 3600)
+
+
+def test_a_merged_decision_tells_of_the_fewest_left_and_keeps_what_shadows_say() -> None:
+    shadow = Account(rule(1, mode="shadow"))
+    shadow.spend(0)
+    decisions = [Account(rule(5)).spend(0), Account(rule(3)).spend(0), shadow.spend(0)]
+    merged = merge(decisions)
+    assert (merged.remaining, len(merged.would_refuse)) == (2, 1)

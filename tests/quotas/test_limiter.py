@@ -142,3 +142,49 @@ async def test_a_cancelled_check_is_no_failure_of_the_store() -> None:
     with pytest.raises(asyncio.CancelledError):
         await check
     assert not limiter.degraded
+
+
+LOCAL = replace(OPEN, key_prefix="local:", limit=6, capacity=6, on_store_failure="local")
+
+
+async def test_a_failing_store_leaves_a_local_limit_its_share() -> None:
+    limiter = Limiter(FailingStore(), parts=3)
+    decisions = [await limiter.check([LOCAL], ["a"]) for _ in range(4)]
+    assert [one and (one.allowed, one.remaining) for one in decisions] == [
+        (True, 1),
+        (True, 0),
+        (False, 0),
+        (False, 0),
+    ]
+
+
+async def test_a_closed_limit_closes_whatever_the_others_say() -> None:
+    with pytest.raises(LimiterUnavailable):
+        await Limiter(FailingStore()).check([LOCAL, CLOSED], ["a", "b"])
+
+
+async def test_an_open_limit_beside_a_local_one_is_left_out() -> None:
+    limiter = Limiter(FailingStore())
+    decisions = [await limiter.check([OPEN, LOCAL], ["a", "b"]) for _ in range(6)]
+    assert all(one and one.allowed for one in decisions)
+
+
+async def test_the_store_decides_again_once_it_answers() -> None:
+    store, clock = FailingStore(), Clock()
+    limiter = Limiter(store, guard=StoreGuard(), clock=clock)
+    for _ in range(5):
+        await limiter.check([LOCAL], ["a"])
+    store.mended = True
+    clock.now += 2
+    decision = await limiter.check([LOCAL], ["a"])
+    assert decision is not None
+    assert decision.remaining == 5
+
+
+def test_workers_do_not_all_ask_at_once() -> None:
+    guards = [StoreGuard(failures=1, spread=0.25) for _ in range(50)]
+    for guard in guards:
+        guard.failed(0.0)
+    early = sum(guard.admits(1.0) for guard in guards)
+    assert 0 < early < 50
+    assert not any(guard.admits(0.74) for guard in guards)

@@ -115,5 +115,5 @@ async def test_a_script_that_one_master_forgot_is_sent_again(
     store: RedisStore, client: Client
 ) -> None:
     await store.spend([DAILY], ["{a}"], 1)
-    await client.script_flush(target_nodes=RedisCluster.PRIMARIES)
+    await client.execute_command("SCRIPT FLUSH", target_nodes=RedisCluster.PRIMARIES)
     assert (await store.spend([DAILY], ["{a}"], 1)).remaining == 58

@@ -101,8 +101,7 @@ calendar_steps = st.tuples(
     st.integers(1, 6),
 )
 steps = st.tuples(
-    st.integers(-3 * SECOND, 5 * SECOND)
-    | st.integers(-(2**35), 2**20),
+    st.integers(-3 * SECOND, 5 * SECOND) | st.integers(-(2**35), 2**20),
     st.integers(0, 3),
     st.integers(1, 6) | st.integers(1, LARGEST),
 )

@@ -13,7 +13,14 @@ from keys.caller import Caller
 from keys.credentials import CredentialKind
 from quotas.bucket import Rule
 from quotas.errors import BadRule
-from quotas.rules import compile_rules, identifiers, parse_by, subject
+from quotas.rules import (
+    compile_consumer_rules,
+    compile_limits,
+    compile_rules,
+    identifiers,
+    parse_by,
+    subject,
+)
 from routing.document import LimitSpec
 
 ALICE = Caller(kind=CredentialKind.JWT, user_id="alice", identity="user:alice")
@@ -124,3 +131,45 @@ def test_names_that_look_alike_stay_apart(one: str, other: str) -> None:
 def test_an_unknown_by_does_not_compile(wrong: str) -> None:
     with pytest.raises(BadRule, match="none of caller, user, api_key, ip, route, header"):
         parse_by(wrong)
+
+
+def everywhere(*limits: LimitSpec, route: str = "projects") -> tuple[Rule, ...]:
+    plan: Any = SimpleNamespace(name=route, limits=(LimitSpec(limit=5),))
+    return compile_limits(plan, limits).everywhere
+
+
+def test_a_limit_over_all_routes_has_one_bucket_for_a_caller() -> None:
+    limit = LimitSpec(limit=1)
+    keys = [
+        identifiers(everywhere(limit, route=route), ACME, "", [], route) for route in ("a", "b")
+    ]
+    assert keys[0] == keys[1]
+
+
+def test_a_limit_over_all_routes_by_route_has_one_for_each_route() -> None:
+    limit = LimitSpec(limit=1, by="route")
+    keys = {identifiers(everywhere(limit, route=route), ACME, "", [], route) for route in "ab"}
+    assert len(keys) == 2
+
+
+def test_callers_share_no_bucket_of_a_limit_over_all_routes() -> None:
+    rules = everywhere(LimitSpec(limit=1))
+    callers = (ACME, ALICE, None)
+    assert len({identifiers(rules, caller, "192.0.2.1", []) for caller in callers}) == 3
+
+
+def test_a_consumers_buckets_lie_with_its_buckets_over_all_routes() -> None:
+    """One slot of a cluster for everything that is counted for the caller."""
+    own = compile_consumer_rules(ACME.identity, [LimitSpec(limit=1), LimitSpec(limit=1, by="ip")])
+    keys = identifiers(own + everywhere(LimitSpec(limit=1)), ACME, "192.0.2.1", [])
+    assert len({key[: key.index("}")] for key in keys}) == 1
+
+
+def test_consumers_share_no_bucket_whatever_their_limits_count_by() -> None:
+    limits = [LimitSpec(limit=1, by="ip"), LimitSpec(limit=1, by="route")]
+    keys = [
+        key
+        for who in ("consumer:acme", "consumer:globex")
+        for key in identifiers(compile_consumer_rules(who, limits), ACME, "192.0.2.1", [], "r")
+    ]
+    assert len(set(keys)) == 4

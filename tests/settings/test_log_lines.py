@@ -6,11 +6,20 @@ import json
 import unicodedata
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway_project.log_lines import REDACTED, is_secret_name, json_line, redact_text, text_line
+from gateway_project.log_lines import (
+    REDACTED,
+    RequestLine,
+    is_secret_name,
+    json_line,
+    redact_text,
+    request_line,
+    text_line,
+)
 
 ANY_TEXT = st.text(st.characters(exclude_categories=[]))
 VALUES = st.recursive(
@@ -103,3 +112,15 @@ def test_numbers_keep_their_type_and_long_text_is_cut() -> None:
 def test_no_text_makes_redaction_slow(piece: str) -> None:
     # Quadratic work on half a megabyte would run into the suite's time limit.
     assert len(redact_text(piece * (500_000 // len(piece)))) > 0
+
+
+def test_a_request_line_is_cleaned_like_any_other() -> None:
+    hostile = 'gw_0123456789abcdefghij\u2028"'
+    line = RequestLine(
+        "now", "INFO", "request", hostile, hostile, hostile, hostile, 200, "", "r", "s", "i", 1,
+        hostile, "", "", 0, 0, 0.1, 0.1, "",
+    )  # fmt: skip
+    written = request_line(line)
+    assert b"gw_0123" not in written
+    assert "\u2028".encode() not in written
+    assert msgspec.json.decode(written)["status"] == 200

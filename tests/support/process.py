@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,19 @@ class GatewayProcess:
             yield
         finally:
             self.stop()
+
+    def copy(self, directory: Path, extra: Mapping[str, str] | None = None) -> GatewayProcess:
+        """Another gateway, not started, with what is in this one's SQLite file now."""
+        var = directory / "var"
+        var.mkdir()
+        name = "gateway.sqlite3"
+        with (
+            closing(sqlite3.connect(Path(self.environment["VAR_DIRECTORY"]) / name)) as source,
+            closing(sqlite3.connect(var / name)) as target,
+        ):
+            source.backup(target)
+        environment = {**self.environment, "VAR_DIRECTORY": str(var), **(extra or {})}
+        return GatewayProcess(directory, servers.find_free_port(), environment)
 
     def stop(self) -> int:
         """SIGTERM, and wait for the end; the exit code."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pymysql
@@ -18,9 +17,7 @@ DATABASE = "identity_db"
 
 
 @pytest.fixture(scope="module")
-def on_mariadb(
-    tmp_path_factory: pytest.TempPathFactory, mariadb_server: Server
-) -> Iterator[GatewayProcess]:
+def on_mariadb(tmp_path_factory: pytest.TempPathFactory, mariadb_server: Server) -> GatewayProcess:
     """A gateway with an empty database that was made with the server's own collation."""
     connection = pymysql.connect(
         host=mariadb_server.host, port=mariadb_server.port, user="gateway", password="gateway"
@@ -28,7 +25,7 @@ def on_mariadb(
     with connection, connection.cursor() as cursor:
         cursor.execute(f"CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4")
     url = mariadb_server.url.replace("gateway_db", DATABASE)
-    yield new_gateway(tmp_path_factory.mktemp("mariadb"), {"DATABASE_URL": url})
+    return new_gateway(tmp_path_factory.mktemp("mariadb"), {"DATABASE_URL": url})
 
 
 def test_names_that_differ_in_case_or_accents_are_different_names(

@@ -1,0 +1,88 @@
+"""One of three instances fails in some way while requests come at a constant rate."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.faults.conftest import Lab
+from tests.faults.outcomes import figures, is_error
+from tests.faults.proxy import Fault
+from tests.faults.waiting import eventually
+from tests.support.upstream import answering
+
+FAIL = answering(b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n")
+DETECTED = 1.5
+"""Seconds: unhealthy_after x (interval + a tenth + timeout), rounded up."""
+SCENARIOS = {
+    "blackholed": Fault(blackhole=True),
+    "a hundred times slower": Fault(delay=0.3),
+    "answering garbage": Fault(garbage=True),
+    "reset in the head": Fault(cut_after=5),
+    "half closed in the head": Fault(cut_after=5, half_close=True),
+}
+
+
+def _run(lab: Lab, name: str) -> None:
+    """Break the first upstream under load, and hold the errors to their bounds."""
+    with lab.load().running() as load:
+        time.sleep(0.5)
+        began = time.monotonic()
+        _break(lab, name)
+        time.sleep(2.5)
+    found = figures(name, load.outcomes, since=began, received=sum(lab.received()))
+    detected = began + DETECTED
+    assert not [one for one in load.outcomes if one.sent > detected and is_error(one)]
+    assert found.errors <= 0.05 * found.requests
+    assert found.stall < 2
+    assert found.load < 1.2
+
+
+def _break(lab: Lab, name: str) -> None:
+    if name == "killed":
+        lab.kill(0)
+    elif name == "answering 500":
+        lab.upstreams[0].script = FAIL
+    else:
+        lab.breaks(SCENARIOS[name], 0)
+
+
+@pytest.mark.parametrize("name", ["killed", "answering 500", "blackholed"])
+def test_clients_see_no_error_once_it_is_detected(lab: Lab, name: str) -> None:
+    _run(lab, name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(SCENARIOS)[1:])
+def test_clients_see_no_error_of_rarer_faults_once_they_are_detected(lab: Lab, name: str) -> None:
+    _run(lab, name)
+
+
+def test_every_worker_acts_on_the_same_verdict_without_any_traffic(lab: Lab) -> None:
+    def verdicts() -> list[float]:
+        return lab.metric("gateway_instance_healthy", lab.proxies[2].url)
+
+    lab.kill(2)
+    eventually(lambda: 0.0 in verdicts(), seconds=3)
+    agreed = eventually(lambda: verdicts() == [0.0, 0.0], seconds=1)
+    lab.mend()
+    back = eventually(lambda: verdicts() == [1.0, 1.0], seconds=2)
+    print(f"\nworkers agreed after {agreed:.2f} s, back {back:.2f} s after the instance was")  # noqa: T201
+    lab.upstreams[2].reset()
+    assert all(lab.get("/trio") == 200 for _ in range(12))
+    assert lab.received()[2] > 0
+
+
+def test_all_instances_down_and_back(lab: Lab) -> None:
+    with lab.load(rate=100).running() as load:
+        lab.kill(0, 1, 2)
+        time.sleep(1.5)
+        lab.mend()
+        back = time.monotonic()
+        time.sleep(2)
+    found = figures("all down and back", load.outcomes, since=back, received=sum(lab.received()))
+    answers = [one.reply.status for one in load.outcomes if one.reply]
+    assert set(answers) <= {200, 502, 503, 504}
+    assert found.last_error < 1.5
+    assert len(answers) == len(load.outcomes)

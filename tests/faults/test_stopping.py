@@ -1,0 +1,101 @@
+"""A node that stops, and workers that are replaced, lose no request."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+
+from tests.faults.conftest import Lab
+from tests.faults.outcomes import figures
+from tests.faults.waiting import eventually
+from tests.support.load import Load
+from tests.support.process import GatewayProcess
+from tests.support.raw import RawClient, request
+from tests.support.upstream import OK, Received
+
+HEAD = b"GET /trio HTTP/1.1\r\nHost: gateway.test\r\n\r\n"
+STREAM = b"GET /sticky HTTP/1.1\r\nHost: gateway.test\r\n\r\n"
+DRAIN = {"DRAIN_ACCEPT_SECONDS": "1", "DRAIN_SECONDS": "2"}
+
+
+async def _endless_on_sticky(
+    received: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    if received.target != "/sticky":
+        writer.write(OK)
+        return
+    writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    while not writer.is_closing():
+        writer.write(b"6\r\nevent\n\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+
+
+def test_a_stopping_node_says_so_serves_on_and_ends_streams_at_the_deadline(
+    lab: Lab, tmp_path: Path
+) -> None:
+    gateway = lab.gateway.copy(tmp_path, DRAIN)
+    for upstream in lab.upstreams:
+        upstream.script = _endless_on_sticky
+    with gateway.serving(), RawClient(gateway.port) as stream:
+        stream.send(STREAM)
+        assert stream.socket.recv(65_536).startswith(b"HTTP/1.1 200")
+        process = gateway.process
+        assert process is not None
+        with Load(gateway.port, HEAD, 100, 8).running() as load:
+            time.sleep(0.3)
+            told = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            said = eventually(lambda: _status(gateway, "/ready") == 503, seconds=0.5)
+            assert _status(gateway, "/trio") == 200
+            time.sleep(max(0.0, told + 0.8 - time.monotonic()))
+        assert stream.socket.recv(65_536)
+        code = process.wait(10)
+        gateway.process = None
+    assert figures("SIGTERM", load.outcomes).errors == 0
+    assert (code, said < 0.3) == (0, True)
+    assert 2.8 < time.monotonic() - told < 7
+
+
+def test_replacing_the_workers_loses_nothing(lab: Lab) -> None:
+    process = lab.gateway.process
+    assert process is not None
+    before = _children(process.pid)
+    with lab.load(rate=100, connections=8).running() as load:
+        time.sleep(0.3)
+        process.send_signal(signal.SIGHUP)
+        eventually(lambda: not before & _children(process.pid), seconds=30)
+    found = figures("SIGHUP", load.outcomes, received=sum(lab.received()))
+    assert found.errors == 0
+
+
+def test_a_worker_that_is_killed_is_replaced_and_another_one_checks(lab: Lab) -> None:
+    process = lab.gateway.process
+    assert process is not None
+    workers = _children(process.pid)
+    victim = min(workers)
+    os.kill(victim, signal.SIGKILL)
+    eventually(lambda: len(_children(process.pid) - {victim}) == len(workers), seconds=20)
+    lab.kill(0)
+    address = lab.proxies[0].url
+    eventually(lambda: 0.0 in lab.metric("gateway_instance_healthy", address), seconds=5)
+
+
+def _status(gateway: GatewayProcess, target: str) -> int:
+    return request(gateway.port, "GET", target).status
+
+
+def _children(pid: int) -> set[int]:
+    """Worker processes of the supervisor *pid*, by what they run."""
+    found = set()
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split():
+        try:
+            command = Path(f"/proc/{child}/cmdline").read_bytes()
+        except OSError:
+            continue
+        if b"spawn_main" in command:
+            found.add(int(child))
+    return found

@@ -1,0 +1,191 @@
+"""What was used is counted in memory and written down, whatever the database does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quotas import records
+from quotas.bucket import Decision
+from quotas.models import RateLimitRecord
+from quotas.records import EVERYBODY_ELSE, Recorder, readable
+from runtime.database import DatabaseThread
+from runtime.tasks import TaskOwner
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PASSED = Decision(True, 5, 4, 1, 0, None)
+REFUSED = Decision(False, 5, 0, 1, 1, None)
+HOUR = 3600.0
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000_000 * HOUR
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Database(DatabaseThread):
+    """A real database that can be away, and can be slow until it is told to go on."""
+
+    def __init__(self) -> None:
+        super().__init__("records")
+        self.away = False
+        self.go_on = asyncio.Event()
+        self.go_on.set()
+
+    async def run(self, function: Any, *args: Any, **kwargs: Any) -> Any:
+        await self.go_on.wait()
+        if self.away:
+            raise OperationalError("gone away")
+        return await super().run(function, *args, **kwargs)
+
+
+@pytest.fixture
+async def database() -> AsyncIterator[Database]:
+    database = Database()
+    yield database
+    await database.close()
+
+
+def new_recorder(database: Database, node: str = "node", **options: Any) -> Recorder:
+    return Recorder(node, database, **{"interval": 60.0, "clock": Clock(), **options})
+
+
+async def stored(database: Database) -> list[tuple[Any, ...]]:
+    names = ("identifier", "route", "node", "allowed", "refused", "would_refuse")
+    rows = RateLimitRecord.objects.order_by("window_start", *names[:3]).values_list(*names)
+    result: list[tuple[Any, ...]] = await DatabaseThread.run(database, list, rows)
+    return result
+
+
+async def test_each_kind_of_decision_is_counted(database: Database) -> None:
+    recorder = new_recorder(database)
+    shadowed = Decision(True, 0, 0, 0, 0, None, would_refuse=(object(),))  # type: ignore[arg-type]  # only that there is one matters
+    for decision in (PASSED, PASSED, REFUSED, shadowed, None):
+        recorder.note("consumer:acme", "projects", decision)
+    await recorder.write()
+    assert await stored(database) == [("consumer:acme", "projects", "node", 4, 1, 1)]
+
+
+async def test_writing_again_writes_the_whole_count(database: Database) -> None:
+    recorder = new_recorder(database)
+    for _ in range(3):
+        recorder.note("a", "r", PASSED)
+        await recorder.write()
+        await recorder.write()
+    assert await stored(database) == [("a", "r", "node", 3, 0, 0)]
+
+
+async def test_workers_write_beside_each_other(database: Database) -> None:
+    for node in ("one", "two"):
+        recorder = new_recorder(database, node)
+        recorder.note("a", "r", PASSED)
+        await recorder.write()
+    assert [row[2:4] for row in await stored(database)] == [("one", 1), ("two", 1)]
+
+
+async def test_an_hour_begins_a_row_and_the_past_is_forgotten(database: Database) -> None:
+    clock = Clock()
+    recorder = new_recorder(database, clock=clock)
+    recorder.note("a", "r", PASSED)
+    clock.now += HOUR
+    recorder.note("a", "r", PASSED)
+    await recorder.write()
+    assert [row[3] for row in await stored(database)] == [1, 1]
+    assert len(recorder._counts) == 1
+
+
+async def test_what_the_database_does_not_take_is_kept(database: Database) -> None:
+    recorder = new_recorder(database)
+    database.away = True
+    recorder.note("a", "r", PASSED)
+    await recorder.write()
+    assert (recorder.failures, recorder.pending) == (1, 1)
+    database.away = False
+    recorder.note("a", "r", PASSED)
+    await recorder.write()
+    assert [row[3] for row in await stored(database)] == [2]
+    assert recorder.pending == 0
+
+
+async def test_what_comes_while_a_batch_is_written_is_in_the_next(database: Database) -> None:
+    recorder = new_recorder(database)
+    recorder.note("a", "r", PASSED)
+    database.go_on.clear()
+    writing = asyncio.ensure_future(recorder.write())
+    await asyncio.sleep(0)
+    recorder.note("a", "r", PASSED)
+    database.go_on.set()
+    await writing
+    assert recorder.pending == 1
+    await recorder.write()
+    assert [row[3] for row in await stored(database)] == [2]
+
+
+async def test_memory_is_bounded_and_no_request_is_lost(database: Database) -> None:
+    recorder = new_recorder(database, max_windows=10)
+    for number in range(100):
+        recorder.note(f"ip:{number}", "r", PASSED)
+    await recorder.write()
+    rows = await stored(database)
+    assert len(rows) == 11
+    assert sum(row[3] for row in rows) == 100
+    assert {row[0]: row[3] for row in rows}[EVERYBODY_ELSE] == 90
+
+
+async def test_stopping_writes_what_is_left(database: Database) -> None:
+    recorder, owner = new_recorder(database), TaskOwner()
+    owner.start("records", recorder.keep_writing)
+    await asyncio.sleep(0)
+    for number in range(1200):
+        recorder.note(f"ip:{number}", "r", PASSED)
+    await owner.stop()
+    assert len(await stored(database)) == 1200
+
+
+async def test_who_waits_for_its_record_finds_it_written(database: Database) -> None:
+    recorder, owner = new_recorder(database), TaskOwner()
+    owner.start("records", recorder.keep_writing)
+    for number in range(3):
+        recorder.note("a", "r", PASSED)
+        await recorder.written()
+        assert [row[3] for row in await stored(database)] == [number + 1]
+    await owner.stop()
+
+
+async def test_nobody_waits_for_a_database_that_is_away(database: Database) -> None:
+    recorder, owner = new_recorder(database), TaskOwner()
+    owner.start("records", recorder.keep_writing)
+    database.away = True
+    async with asyncio.timeout(records._PATIENCE / 2):
+        for _ in range(5):
+            recorder.note("a", "r", PASSED)
+            await recorder.written()
+    await owner.stop()
+
+
+def test_a_readable_name_stays_as_it_is() -> None:
+    assert readable("consumer:Acme Corp. ü") == "consumer:Acme Corp. ü"
+
+
+@given(st.text(max_size=400), st.text(max_size=400))
+def test_what_is_stored_is_bounded_printable_and_tells_callers_apart(one: str, two: str) -> None:
+    for text in (one, two):
+        shown = readable(text)
+        assert len(shown) <= 190
+        assert not shown or shown.isprintable()
+        assert not shown.endswith(" ")
+    assert (readable(one) == readable(two)) == (one == two)
+
+
+def test_long_names_that_begin_alike_stay_apart() -> None:
+    assert readable("user:" + "a" * 300) != readable("user:" + "a" * 301)

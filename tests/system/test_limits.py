@@ -1,0 +1,322 @@
+"""Limits of a whole gateway: two workers, a real Redis, many connections."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import servers
+from tests.support.flood import flood
+from tests.support.process import GatewayProcess, new_gateway
+from tests.support.raw import request
+from tests.support.redis_cluster import three_masters
+from tests.support.upstream import Upstream
+
+pytestmark = [pytest.mark.services, pytest.mark.timeout(180)]
+
+WORKERS = 2
+LIMITS = """
+services:
+  echo: {{instances: [{{url: "{url}"}}], breaker: null, retry: {{attempts: 1}}}}
+limits: [{{limit: 1000000, per: minute}}]
+routes:
+  - {{name: exact, path: /exact, rate_limit: {{limit: 100, burst: 20, by: route}}, {public}}}
+  - {{name: second, path: /second, rate_limit: {{limit: 1, per: second, by: route}}, {public}}}
+  - {{name: edited, path: /edited, rate_limit: {{limit: {edited}, per: day, by: route}}, {public}}}
+  - {{name: open, path: /open, rate_limit: {{limit: 60, per: day, by: route}}, {public}}}
+  - name: closed
+    path: /closed
+    rate_limit: {{limit: 60, per: day, by: route, on_store_failure: closed}}
+    {closing}
+  - name: local
+    path: /local
+    rate_limit: {{limit: 60, per: day, by: route, on_store_failure: local}}
+    {closing}
+  - {{name: keyed, path: /keyed, service: echo, rate_limit: {{limit: 3, per: day}}}}
+  - {{name: free, path: "/free/{{n}}", service: echo}}
+"""
+
+
+def configuration(upstream: Upstream, *, edited: int = 100) -> str:
+    public = "service: echo, auth_required: false"
+    closing = "service: echo\n    auth_required: false"
+    return LIMITS.format(url=upstream.url, public=public, closing=closing, edited=edited)
+
+
+class OwnRedis:
+    """A Redis on a port of its own that can be paused, killed and started again."""
+
+    def __init__(self, directory: Path) -> None:
+        [self._program] = servers.require("redis-server")
+        self._directory = directory
+        self.port = servers.find_free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        options = ["--port", str(self.port), "--save", "", "--dir", str(self._directory)]
+        log = (self._directory / "redis.log").open("ab")
+        with log:
+            self.process = subprocess.Popen([self._program, *options], stdout=log)
+        wait_until(lambda: servers._redis_answers(self.port))
+
+    def signal(self, number: int) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+def wait_until(reached: Callable[[], bool], seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < deadline, "it never came to be"
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnRedis]:
+    redis = OwnRedis(tmp_path_factory.mktemp("redis"))
+    redis.start()
+    yield redis
+    redis.kill()
+
+
+@pytest.fixture(scope="module")
+def limited(
+    tmp_path_factory: pytest.TempPathFactory, own_redis: OwnRedis, _upstream: Upstream
+) -> Iterator[GatewayProcess]:
+    extra = {"REDIS_URL": own_redis.url, "RATE_LIMIT_RECORD_SECONDS": "0.5"}
+    gateway = new_gateway(tmp_path_factory.mktemp("limited"), extra)
+    gateway.apply(configuration(_upstream))
+    with gateway.serving("--workers", str(WORKERS)):
+        yield gateway
+
+
+@pytest.fixture(autouse=True)
+def _healthy(limited: GatewayProcess, own_redis: OwnRedis, upstream: Upstream) -> None:
+    """Every test begins with a Redis that answers every worker, and full buckets."""
+    if own_redis.process is None:
+        own_redis.start()
+    recovered(limited)
+    forget(own_redis.port)
+
+
+def forget(port: int) -> None:
+    import redis
+
+    with redis.Redis(port=port) as client:
+        client.flushall()
+
+
+def recovered(gateway: GatewayProcess) -> None:
+    """Return once no worker leaves the store alone: closed limits decide, time after time."""
+    in_a_row = 0
+    deadline = time.monotonic() + 30
+    while in_a_row < 20:
+        status = request(gateway.port, "GET", "/closed").status
+        in_a_row = 0 if status == 503 else in_a_row + 1
+        assert time.monotonic() < deadline, "the limiter did not recover"
+
+
+def query(gateway: GatewayProcess, sql: str) -> list[Any]:
+    path = Path(gateway.environment["VAR_DIRECTORY"]) / "gateway.sqlite3"
+    with sqlite3.connect(path, timeout=10) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def arithmetic(span: tuple[float, float], burst: int, per_second: float) -> float:
+    return burst + (span[1] - span[0]) * per_second
+
+
+def test_ten_thousand_requests_get_what_the_arithmetic_gives(limited: GatewayProcess) -> None:
+    result = flood(limited.port, "/exact", 10_000, 50)
+    expected = arithmetic(result.span, 20, 100 / 60)
+    assert set(result.statuses) == {200, 429}
+    assert abs(result.statuses[200] - expected) <= 1
+
+
+def test_a_client_that_waits_as_told_passes(limited: GatewayProcess) -> None:
+    first, refused = (request(limited.port, "GET", "/second") for _ in range(2))
+    assert (first.status, refused.status) == (200, 429)
+    assert refused.get("retry-after") == "1"
+    time.sleep(int(refused.get("retry-after")))
+    assert request(limited.port, "GET", "/second").status == 200
+
+
+def test_answers_tell_the_tightest_limit(limited: GatewayProcess) -> None:
+    reply = request(limited.port, "GET", "/edited")
+    names = ("ratelimit-limit", "ratelimit-remaining", "ratelimit-reset")
+    assert [reply.get(name) for name in names] == ["100", "99", "864"]
+
+
+def test_a_live_edit_keeps_the_level(limited: GatewayProcess, upstream: Upstream) -> None:
+    flood(limited.port, "/edited", 60, 4)
+    left = []
+    for limit in (200, 30, 100):
+        limited.apply(configuration(upstream, edited=limit))
+        left.append(int(request(limited.port, "GET", "/edited").get("ratelimit-remaining")))
+    assert left == [39, 29, 28]
+
+
+@contextmanager
+def paused(redis: OwnRedis) -> Iterator[None]:
+    redis.signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        redis.signal(signal.SIGCONT)
+
+
+@contextmanager
+def killed(redis: OwnRedis) -> Iterator[None]:
+    redis.kill()
+    try:
+        yield
+    finally:
+        redis.start()
+
+
+@pytest.mark.parametrize("without", [paused, killed])
+def test_each_policy_holds_while_redis_is_away_and_limits_are_exact_after(
+    limited: GatewayProcess, own_redis: OwnRedis, without: Any
+) -> None:
+    with without(own_redis):
+        results = {
+            name: flood(limited.port, f"/{name}", 400, 16) for name in ("open", "closed", "local")
+        }
+    assert set(results["open"].statuses) == {200}
+    assert set(results["closed"].statuses) == {503}
+    # A share for each worker; together they let at most the limit pass.
+    assert 30 <= results["local"].statuses[200] <= 60
+    assert results["local"].statuses[429] >= 340
+    # Far below what a hung request would take, far above what a busy machine adds to 0.1 s.
+    assert max(result.slowest for result in results.values()) < 2
+    recovered(limited)
+    forget(own_redis.port)
+    for name in ("open", "closed", "local"):
+        assert flood(limited.port, f"/{name}", 200, 16).statuses == {200: 60, 429: 140}
+
+
+def test_redis_restarted_under_load_costs_no_request(
+    limited: GatewayProcess, own_redis: OwnRedis
+) -> None:
+    import threading
+
+    results = []
+    load = threading.Thread(target=lambda: results.append(flood(limited.port, "/open", 4000, 16)))
+    load.start()
+    own_redis.kill()
+    own_redis.start()
+    load.join()
+    assert set(results[0].statuses) <= {200, 429}
+    assert sum(results[0].statuses.values()) == 4000
+    assert results[0].slowest < 2
+
+
+def shell(gateway: GatewayProcess, code: str) -> None:
+    gateway.manage("shell", "-c", code)
+
+
+def with_key(gateway: GatewayProcess, consumer: str) -> str:
+    return f"X-API-Key: {gateway.key(consumer)}"
+
+
+def test_a_consumers_own_limit_takes_the_place_of_the_routes(limited: GatewayProcess) -> None:
+    key = with_key(limited, "globex")
+    assert flood(limited.port, "/keyed", 20, 4, key).statuses == {200: 3, 429: 17}
+    shell(
+        limited,
+        "from keys.models import Consumer; from quotas.models import RateLimit; "
+        "RateLimit.objects.create(consumer=Consumer.objects.get(name='globex'), limit=7, "
+        "per='day', override=True)",
+    )
+    wait_until(lambda: request(limited.port, "GET", "/keyed", key).status == 200)
+    assert flood(limited.port, "/keyed", 20, 4, key).statuses[200] <= 6
+    assert request(limited.port, "GET", "/keyed", key).get("ratelimit-limit") == "7"
+
+
+def test_a_plan_is_exact_over_workers_warns_and_survives_redis(
+    limited: GatewayProcess, own_redis: OwnRedis
+) -> None:
+    key = with_key(limited, "acme")
+    shell(
+        limited,
+        "from keys.models import Consumer; from quotas.models import Plan, PlanMembership; "
+        "PlanMembership.objects.create(consumer=Consumer.objects.get(name='acme'), "
+        "plan=Plan.objects.create(name='bronze', daily=500))",
+    )
+    wait_until(lambda: bool(request(limited.port, "GET", "/free/1", key).get("ratelimit-limit")))
+    own = "identifier = 'consumer:acme'"
+    result = flood(limited.port, "/free/2", 700, 16, key)
+    # Those that waited for the plan to arrive count as well, once they were measured.
+    counted = f"SELECT sum(allowed) FROM rate_limit_records WHERE {own}"
+    wait_until(lambda: (query(limited, counted)[0][0] or 0) >= 500)
+    assert result.statuses[429] >= 200
+    passed = query(limited, counted)[0][0]
+    notices = "SELECT changes FROM audit_logs WHERE action = 'plan.quota_reached'"
+    wait_until(lambda: len(query(limited, notices)) == 2)
+    forget(own_redis.port)
+    wait_until(lambda: request(limited.port, "GET", "/free/3", key).status == 429)
+    assert flood(limited.port, "/free/3", 50, 4, key).statuses == {429: 50}
+    assert passed <= 502
+    assert len(query(limited, notices)) == 2
+
+
+def test_limits_are_exact_on_a_redis_cluster(tmp_path: Path, upstream: Upstream) -> None:
+    with ExitStack() as stack:
+        cluster = stack.enter_context(three_masters(tmp_path))
+        extra = {
+            "REDIS_CLUSTER_ENABLED": "true",
+            "REDIS_CLUSTER_NODES": ",".join(cluster.nodes),
+        }
+        gateway = new_gateway(tmp_path / "gateway", extra)
+        gateway.apply(configuration(upstream))
+        stack.enter_context(gateway.serving("--workers", str(WORKERS)))
+        result = flood(gateway.port, "/exact", 5_000, 50)
+        assert set(result.statuses) == {200, 429}
+        assert abs(result.statuses[200] - arithmetic(result.span, 20, 100 / 60)) <= 1
+
+
+def test_with_async_off_the_record_is_there_before_the_answer(
+    tmp_path: Path, upstream: Upstream
+) -> None:
+    extra = {"RATE_LIMIT_MYSQL_ASYNC": "false", "RATE_LIMIT_RECORD_SECONDS": "60"}
+    gateway = new_gateway(tmp_path, extra)
+    gateway.apply(configuration(upstream))
+    with gateway.serving():
+        for number in range(1, 6):
+            assert request(gateway.port, "GET", "/open").status == 200
+            rows = query(gateway, "SELECT allowed FROM rate_limit_records WHERE route = 'open'")
+            assert rows == [(number,)]
+
+
+def test_with_records_off_nothing_is_written(tmp_path: Path, upstream: Upstream) -> None:
+    gateway = new_gateway(tmp_path, {"RATE_LIMIT_MYSQL_ENABLED": "false"})
+    gateway.apply(configuration(upstream))
+    with gateway.serving():
+        assert request(gateway.port, "GET", "/open").status == 200
+    assert query(gateway, "SELECT count(*) FROM rate_limit_records") == [(0,)]
+
+
+def test_stopping_writes_what_was_counted(tmp_path: Path, upstream: Upstream) -> None:
+    gateway = new_gateway(tmp_path, {"RATE_LIMIT_RECORD_SECONDS": "60"})
+    gateway.apply(configuration(upstream))
+    with gateway.serving():
+        flood(gateway.port, "/open", 100, 4)
+    assert query(gateway, "SELECT sum(allowed), sum(refused) FROM rate_limit_records") == [(60, 40)]
