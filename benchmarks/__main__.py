@@ -96,13 +96,20 @@ def _compare(plan: Plan, workload: Workload, around: Surroundings) -> None:
         return
     chosen = [peer for peer in PEERS if peer.name in plan.names]
     targets, absent = comparing.start_all(workload, chosen, around, ours=OURS in plan.names)
-    found = comparing.throughput(workload, targets, absent, around, plan.effort)
+    sessions = [target.session for target in targets]
+    found = comparing.without_the_lost(
+        targets,
+        absent,
+        lambda: comparing.throughput(workload, targets, absent, around, plan.effort),
+    )
     plan.write(workload, report.throughput_section(found))
     if with_latency:
-        rows = comparing.latency(found, targets, around, plan.effort)
+        rows = comparing.without_the_lost(
+            targets, absent, lambda: comparing.latency(found, targets, around, plan.effort)
+        )
         plan.write("latency", report.latency_section(rows))
-    for target in targets:
-        around.processes.stop(target.session)
+    for session in sessions:
+        around.processes.stop(session)
 
 
 def _curves(plan: Plan, around: Surroundings) -> None:

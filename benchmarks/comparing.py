@@ -41,8 +41,19 @@ def in_rounds(
     found: dict[str, list[Measured]] = {target.name: [] for target in targets}
     for number in range(rounds):
         for target in targets if number % 2 == 0 else reversed(targets):
-            found[target.name].append(measure(target))
+            try:
+                found[target.name].append(measure(target))
+            except CannotRun as error:
+                raise Lost(target.name, str(error)) from error
     return found
+
+
+class Lost(CannotRun):
+    """A target that answered when it started and does not any more."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name}: {reason}")
+        self.name = name
 
 
 def start_all(
@@ -53,18 +64,27 @@ def start_all(
     if ours:
         starts.append((OURS, partial(gateway.start, workload, around)))
     starts += [(peer.name, partial(peer.start, workload, around)) for peer in peers]
+    redis = {OURS, *(peer.name for peer in peers if peer.uses_redis)}
     targets: list[Target] = []
     absent: dict[str, str] = {}
     for name, start in starts:
         try:
             if target := start():
-                check(target)
+                _check(target, around, uses_redis=workload is Workload.FULL and name in redis)
                 targets.append(target)
         except CannotRun as error:
             absent[name] = str(error)
         state = absent.get(name) or ("started" if target else "has no such workload")
         print(f"{workload}: {name}: {state}", flush=True)
     return targets, absent
+
+
+def _check(target: Target, around: Surroundings, *, uses_redis: bool) -> None:
+    """Raise ``CannotRun`` unless answers are right and the limit is where it is said to be."""
+    before = around.script_calls()
+    check(target)
+    if uses_redis and around.script_calls() == before:
+        raise CannotRun("its limit did not reach Redis")
 
 
 def throughput(
@@ -86,9 +106,28 @@ def throughput(
     samples = in_rounds(targets, effort.rounds, measure)
     sizes: dict[str, Memory] = {}
     for target in targets:
-        check(target)
+        try:
+            check(target)
+        except CannotRun as error:
+            raise Lost(target.name, f"after the rounds: {error}") from error
         sizes[target.name] = memory(target.session, target.aside)
     return Throughput(workload, samples, sizes, absent)
+
+
+def without_the_lost(
+    targets: list[Target], absent: dict[str, str], measure: Callable[[], Measured]
+) -> Measured:
+    """What *measure* gives; begun anew without each target that is lost, which becomes absent."""
+    while True:
+        try:
+            return measure()
+        except Lost as lost:
+            print(f"begun anew without {lost}", flush=True)
+            absent[lost.name] = str(lost)
+            left = [target for target in targets if target.name != lost.name]
+            if len(left) == len(targets):
+                raise
+            targets[:] = left
 
 
 def latency(

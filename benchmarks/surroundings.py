@@ -49,9 +49,13 @@ class Surroundings:
         """A directory for everything the run writes."""
         return self.processes.directory
 
-    def redis(self) -> redis.Redis:
-        """A client of this run's Redis."""
-        return redis.Redis(port=self.redis_port)
+    def script_calls(self) -> int:
+        """How many scripts this run's Redis was asked to run so far."""
+        with redis.Redis(port=self.redis_port) as client:
+            facts = client.info("commandstats")
+        return sum(
+            facts[name]["calls"] for name in ("cmdstat_eval", "cmdstat_evalsha") if name in facts
+        )
 
     def write(self, name: str, directory: Path, port: int) -> Path:
         """Fill in configuration *name* and put it into *directory*."""

@@ -6,6 +6,7 @@ revoke. Leans on ``django.conf`` and on ``runtime.redis``.
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -28,6 +29,8 @@ from keys.throttling import Throttle
 from runtime import redis
 
 _DAY_MS = 86_400_000
+_assembling = threading.Lock()
+"""Two first requests at once must not make two stores: one would forget its sessions."""
 
 
 class TokenSettings(TokenKeySettings, Protocol):
@@ -70,7 +73,8 @@ class TokenDesk:
 
 def token_desk() -> TokenDesk:
     """The desk for the current settings. Raises ``KeyStoreUnavailable`` and ``UnusableKey``."""
-    return _desk(settings.GATEWAY, redis.place())
+    with _assembling:
+        return _desk(settings.GATEWAY, redis.place())
 
 
 @lru_cache(maxsize=1)

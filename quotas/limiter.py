@@ -41,15 +41,22 @@ class StoreGuard:
     """A breaker on the store. After a few failures in a row one check in *pause* seconds asks it.
 
     Times are in seconds, handed in. *spread* is the share of a pause by which it varies, so that
-    workers do not ask all at once.
+    workers do not ask all at once. Failures less than *apart* from the last one that counted are
+    of one moment, as those of the requests of one slow round trip are, and count as one.
     """
 
     def __init__(
-        self, failures: int = _FAILURES_TO_OPEN, pause: float = _PAUSE, spread: float = 0.0
+        self,
+        failures: int = _FAILURES_TO_OPEN,
+        pause: float = _PAUSE,
+        spread: float = 0.0,
+        apart: float = 0.0,
     ) -> None:
         self._threshold = failures
         self._pause = pause
         self._spread = spread
+        self._apart = apart
+        self._counted_at = float("-inf")
         self._failures = 0
         self._ask_again_at = 0.0
 
@@ -73,7 +80,9 @@ class StoreGuard:
 
     def failed(self, now: float) -> None:
         """The store did not answer."""
-        self._failures += 1
+        if now - self._counted_at >= self._apart:
+            self._failures += 1
+            self._counted_at = now
         self._ask_again_at = now + self._next_pause()
 
     def _next_pause(self) -> float:
@@ -102,7 +111,7 @@ class Limiter:
         self._timeout = timeout
         self._parts = parts
         self._local = MemoryStore(max_buckets=_LOCAL_BUCKETS)
-        self._guard = guard or StoreGuard(spread=_SPREAD)
+        self._guard = guard or StoreGuard(spread=_SPREAD, apart=timeout / 2)
         self._clock = clock
         self.unchecked = 0
         self.refused_unchecked = 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from typing import Any, Protocol
 
 import uvicorn
@@ -71,12 +72,12 @@ class EdgeProtocol(ServerConnection):
         self._state.total_requests += 1
 
     def refused(self, exchange: Exchange) -> Answer | None:
-        """What cannot be read never reaches the gateway."""
-        failure = exchange.failure
-        if failure is None:
-            if self._gateway.admit(exchange):
-                return None
-            failure = RouteNotFound("no route matches this host and path")
-        else:
+        """What cannot be read is not admitted: the gateway answers, counts and logs its failure."""
+        if exchange.failure is not None:
+            exchange.started = time.perf_counter()
             exchange.request_id = secrets.token_hex(16).encode()
+            return None
+        if self._gateway.admit(exchange):
+            return None
+        failure = RouteNotFound("no route matches this host and path")
         return problem_answer(exchange, problem_of(failure), [], http_date())

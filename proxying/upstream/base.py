@@ -77,8 +77,8 @@ class UpstreamRequest:
 @dataclass(frozen=True, slots=True)
 class Timeouts:
     """Seconds. ``first_byte`` bounds the wait for the head of the answer once the request is sent,
-    ``read`` each pause between two pieces of its body, and of the upload when the upstream does
-    not take it. ``total`` bounds connecting and the wait for the head together; the time a client
+    ``read`` each pause between two pieces of its body (of either body while both stream), and of
+    the upload when the upstream does not take it. ``total`` bounds connecting and the wait for the head together; the time a client
     takes to upload is not counted.
     """
 
@@ -114,8 +114,10 @@ class Transport(Protocol):
     ) -> UpstreamAnswer:
         """Send *request*, return when the answer's headers are here; raises ``UpstreamError``.
 
-        The body is streamed while the answer is awaited, and an early answer stops the upload.
-        Cancelling the caller discards the connection.
+        The body is streamed while the answer is awaited and while it streams back. The upload is
+        stopped by an answer of 400 or more, and by the end of any answer. What the body's ``read``
+        raises while the answer streams is raised by the answer's. Cancelling the caller discards
+        the connection.
         """
         ...
 

@@ -67,6 +67,11 @@ class Answer:
         self._error: BaseException | None = None
         self._waiter: asyncio.Future[None] | None = None
 
+    @property
+    def awaited(self) -> bool:
+        """Whether its reader waits for more."""
+        return self._waiter is not None
+
     async def read(self) -> bytes:
         """All of the body that is here, at least a byte of it; ``b""`` at its proper end."""
         if not self._pieces and self._source is not None:

@@ -4,7 +4,9 @@ A :class:`Connection` carries one exchange at a time: it writes the request, let
 :class:`~proxying.wire.upload.Upload` follow with the body, feeds what arrives to the exchange's
 :class:`~proxying.wire.answer.Answer`, and goes back to its :class:`Keeper` when both are whole.
 Everything else ends it: an error, a time-out, a byte nobody asked for, an answer let go before its
-end. Leans on ``proxying.wire.parsing``; the errors are those of ``proxying.upstream.base``.
+end, or one that is whole before the request is. Both bodies may be on their way at once; only an
+answer that refuses the request (4xx, 5xx) stops the upload. Leans on ``proxying.wire.parsing``; the
+errors are those of ``proxying.upstream.base``.
 
 It keeps the socket and the transport in reach, so a later tunnel can take both over after a 101.
 """
@@ -31,6 +33,8 @@ from proxying.wire.parsing import AnswerParser
 from proxying.wire.upload import SLICE, Upload, whole
 
 _NEVER = float("inf")
+_REFUSAL = 400
+"""From this status on the rest of the request is not wanted."""
 _PIECE = 65536
 
 
@@ -182,6 +186,8 @@ class Connection(asyncio.Protocol):
         self._timer = None
         if self._answer is None or self._deadline == _NEVER:
             return
+        if self._reading_paused:
+            self.expect_more()  # it may wait for us: our reader is the slow one
         if self.loop.time() < self._deadline:
             self._set_timer(self._deadline)
             return
@@ -224,7 +230,8 @@ class Connection(asyncio.Protocol):
     async def write(self, data: bytes) -> None:
         """Send a piece of the body and wait until the upstream takes more.
 
-        That wait is bounded by the read time-out; the wait for the client is not.
+        That wait is bounded by the read time-out; the wait for the client is not. While the answer
+        streams, a piece sent is a sign of life like a piece received.
         """
         self._transport.write(data)
         if self._writing_paused and not self._closed:
@@ -235,13 +242,16 @@ class Connection(asyncio.Protocol):
             finally:
                 self._writable = None
                 self._deadline = _NEVER
+        answer = self._answer
+        if answer is not None and answer.status and answer.awaited:
+            self.expect_more()
 
     def upload_ended(self, error: BaseException | None) -> None:
         """The request's body is sent, or *error* stopped it."""
         self._upload = None
         if error is not None:
             self.fail(error)
-        elif self._answer is not None:
+        elif self._answer is not None and not self._answer.status:
             self._expect_head()
 
     def _stop_upload(self) -> None:
@@ -280,7 +290,8 @@ class Connection(asyncio.Protocol):
         if not parser.head_done or (answer.status and not body and not parser.complete):
             return  # the clock of whoever waits runs on
         self._deadline = _NEVER
-        self._stop_upload()
+        if parser.status >= _REFUSAL:
+            self._stop_upload()
         if parser.complete:
             self._finish(answer)
             answer.detach()

@@ -1,8 +1,8 @@
-"""A request's body on its way to the upstream while the answer is awaited.
+"""A request's body on its way to the upstream while the answer is awaited or already streams.
 
 One task per upload, none for a request without a body. It ends in one of three ways, each told to
 the connection or asked for by it: everything sent, an error (the body's own, passed through
-unchanged), or stopped because the answer came first. Leans on ``proxying.wire.framing``.
+unchanged), or stopped because nobody wants the rest. Leans on ``proxying.wire.framing``.
 """
 
 from __future__ import annotations

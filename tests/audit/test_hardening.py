@@ -10,6 +10,7 @@ import pytest
 from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
 from django.db import models
 from django.test import Client
 from django.urls import reverse
@@ -156,3 +157,22 @@ def test_a_key_that_is_refused_already_is_not_rotated(admin_client: Client) -> N
     page = admin_client.post("/admin/keys/apikey/", chosen, follow=True).content.decode()
     assert "refused already" in page
     assert ApiKey.objects.count() == 1
+
+
+def test_the_session_table_does_not_hold_what_is_in_the_cookie(client: Client, ops: User) -> None:
+    sign_in(client, PASSWORD)
+    cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
+    [stored] = Session.objects.values_list("session_key", flat=True)
+    assert stored != cookie
+    assert client.get("/admin/").status_code == HTTPStatus.OK
+    client.cookies[settings.SESSION_COOKIE_NAME] = stored
+    assert client.get("/admin/").status_code == HTTPStatus.FOUND
+
+
+def test_signing_out_ends_the_session(client: Client, ops: User) -> None:
+    sign_in(client, PASSWORD)
+    cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
+    client.post("/admin/logout/")
+    client.cookies[settings.SESSION_COOKIE_NAME] = cookie
+    assert client.get("/admin/").status_code == HTTPStatus.FOUND
+    assert not Session.objects.exists()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.faults.proxy import HEALTHY, Fault, FaultyProxy
+from tests.faults.waiting import eventually
 from tests.support.load import Load
 from tests.support.process import GatewayProcess, new_gateway
 from tests.support.raw import request
@@ -111,8 +112,10 @@ def _lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     lab = Lab(gateway, upstreams, proxies)
     with gateway.serving("--workers", "2"):
         yield lab
-    for one in (*lab.proxies, *upstreams):
-        one.stop()
+    for proxy in lab.proxies:
+        proxy.stop()
+    for upstream in upstreams:
+        upstream.stop()
 
 
 @pytest.fixture
@@ -124,8 +127,6 @@ def lab(_lab: Lab) -> Iterator[Lab]:
 
 
 def _wait_until_whole(lab: Lab) -> None:
-    from tests.faults.waiting import eventually
-
     lab.mend()
     eventually(lambda: _whole(lab), seconds=8)
     for upstream in lab.upstreams:

@@ -56,7 +56,8 @@ class FaultyProxy:
 
     def reset_all(self) -> None:
         """Reset every connection that is open now."""
-        self._loop.call_soon_threadsafe(lambda: [_reset(one) for one in tuple(self._writers)])
+        for writer in tuple(self._writers):
+            self._loop.call_soon_threadsafe(_reset, writer)
 
     def stop(self) -> None:
         """Close everything and end the thread."""

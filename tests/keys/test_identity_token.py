@@ -14,6 +14,12 @@ from keys.errors import InvalidToken
 from keys.identity_token import IdentitySigner
 from keys.key_ring import KeyRing, directory_of, store_key
 from keys.tokens import TokenVerifier
+from proxying.errors import RouteMisconfigured
+from proxying.exchange import Bytes, Exchange
+from proxying.forwarding import Forwarder
+from proxying.snapshot import Plan
+from routing.document import Document, InstanceSpec, RouteSpec, ServiceSpec
+from routing.table import build_table
 from tests.keys.forge import NOW, SECRET
 from tests.keys.shelf import Clock, acme
 from tests.keys.test_issuer import Given
@@ -86,3 +92,17 @@ def test_a_shared_secret_signs_nothing_for_others() -> None:
 def test_without_a_key_nothing_is_signed(tmp_path: Path) -> None:
     ring = KeyRing(Given(var_directory=tmp_path))
     assert IdentitySigner(ring, "gateway").token(ALICE, "billing") is None
+
+
+async def test_a_service_that_asks_for_a_signature_gets_no_request_without_one() -> None:
+    service = ServiceSpec(instances=(InstanceSpec(url="http://192.0.2.1"),), signed_identity=True)
+    route = RouteSpec(name="r", path="/", service="s")
+    table = build_table(Document(services={"s": service}, routes=(route,)))
+    nobody: Any = None
+    plan = Plan(table.routes["r"], nobody, nobody, nobody)
+    exchange = Exchange("GET", b"/", None, [], Bytes(b""), "192.0.2.9", "http", 80)
+    exchange.caller = ALICE
+    for signer in (None, IdentitySigner(KeyRing(Given("HS256", SECRET)), "gateway")):
+        forwarder = Forwarder(nobody, max_body_bytes=0, signer=signer)
+        with pytest.raises(RouteMisconfigured):
+            await forwarder.forward(exchange, plan)

@@ -240,3 +240,84 @@ def test_a_forgotten_breaker_is_not_shown_open_for_ever() -> None:
     run(breaker, [FAILURE] * 5)
     breakers.update({})
     assert (told[-1].before, told[-1].after) == (State.OPEN, State.CLOSED)
+
+
+def test_slow_answers_open_it_though_they_succeed() -> None:
+    spec = BreakerSpec(slow_seconds=1.0, slow_ratio=0.5, min_requests=4)
+    breaker = Breaker(spec)
+    for seconds in (0.1, 2.0, 0.1, 2.0):
+        breaker.release(begin(breaker, 0.0), SUCCESS, 0.0, seconds)
+    assert breaker.state is State.OPEN
+
+
+def test_a_slow_trial_request_opens_it_again() -> None:
+    breaker = opened(spec=BreakerSpec(slow_seconds=1.0, recovery=30))
+    breaker.release(begin(breaker, 30.0), SUCCESS, 32.0, 2.0)
+    assert breaker.state is State.OPEN
+
+
+def test_it_stays_closed_while_it_may_not_open() -> None:
+    breaker = Breaker(SPEC)
+    breaker.may_open = lambda: False
+    run(breaker, [FAILURE] * 50)
+    assert breaker.state is State.CLOSED
+
+
+def test_forced_open_lets_nothing_through_until_its_time() -> None:
+    breaker = Breaker(SPEC)
+    breaker.force(State.OPEN, 100.0, "forced")
+    assert not breaker.allows(99.0)
+    assert breaker.allows(100.0)
+    begin(breaker, 100.0)
+    assert breaker.state is State.HALF_OPEN
+
+
+def test_forced_closed_is_not_opened_by_failures_until_its_time() -> None:
+    breaker = opened()
+    breaker.force(State.CLOSED, 100.0, "forced")
+    run(breaker, [FAILURE] * 50, now=50.0)
+    assert breaker.allows(50.0)
+    run(breaker, [FAILURE], now=101.0)
+    assert not breaker.allows(101.0)
+
+
+def test_a_reset_breaker_begins_anew() -> None:
+    breaker = Breaker(SPEC)
+    run(breaker, [FAILURE] * 4)
+    breaker.reset("reset")
+    run(breaker, [FAILURE] * 4)
+    assert breaker.state is State.CLOSED
+    forced = Breaker(SPEC)
+    forced.force(State.OPEN, 1e9, "forced")
+    forced.reset("reset")
+    assert forced.allows(1.0)
+
+
+def test_what_another_worker_saw_counts_from_when_it_saw_it() -> None:
+    breaker = Breaker(SPEC)
+    assert breaker.follow(State.OPEN, 10.0, 15.0, "seen")
+    assert (breaker.allows(39.0), breaker.allows(40.0)) == (False, True)
+    assert breaker.follow(State.CLOSED, 20.0, 20.0, "seen")
+    assert breaker.allows(20.0)
+
+
+def test_what_another_worker_saw_too_long_ago_is_not_taken_over() -> None:
+    breaker = Breaker(SPEC)
+    assert not breaker.follow(State.OPEN, 10.0, 40.0, "seen")
+    assert not breaker.follow(State.HALF_OPEN, 10.0, 10.0, "seen")
+
+
+def test_what_an_operator_forced_is_not_overruled_by_another_worker() -> None:
+    breaker = Breaker(SPEC)
+    breaker.force(State.CLOSED, 100.0, "forced")
+    assert not breaker.follow(State.OPEN, 10.0, 10.0, "seen")
+
+
+def test_the_reason_of_a_change_is_told() -> None:
+    told: list[str] = []
+    breaker = Breaker(SPEC, lambda _, __, reason: told.append(reason))
+    run(breaker, [FAILURE] * 5)
+    run(breaker, [FAILURE], now=30.0)
+    assert told == [
+        "5 failures in a row", "the recovery time has passed", "a trial request failed",
+    ]  # fmt: skip

@@ -174,3 +174,11 @@ def test_retries_never_pass_their_share(steps: list[tuple[bool, float]]) -> None
             in_window = sum(now - at <= 10.0 for at in requests)
             recent = sum(now - at < 9.0 for at in retries)
             assert recent <= max(3, 0.5 * in_window)
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_a_post_with_a_key_is_repeated_where_the_policy_trusts_it(trusted: bool) -> None:
+    policy = RetryPolicy.of(RetrySpec(idempotency_key=trusted))
+    again = policy.may_retry("POST", "503", 1, body_replayable=True, bytes_sent=9, keyed=True)
+    assert again is trusted
+    assert not policy.may_retry("POST", "503", 1, body_replayable=True, bytes_sent=9)

@@ -181,6 +181,16 @@ async def test_the_store_decides_again_once_it_answers() -> None:
     assert decision.remaining == 5
 
 
+def test_the_requests_of_one_slow_round_trip_are_one_failure() -> None:
+    guard = StoreGuard(failures=3, apart=0.05)
+    for _ in range(100):
+        guard.failed(0.0)
+    assert not guard.open
+    guard.failed(0.1)
+    guard.failed(0.2)
+    assert guard.open
+
+
 def test_workers_do_not_all_ask_at_once() -> None:
     guards = [StoreGuard(failures=1, spread=0.25) for _ in range(50)]
     for guard in guards:

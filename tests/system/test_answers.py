@@ -184,3 +184,14 @@ def test_head_has_the_length_and_no_body(gateway: GatewayProcess, upstream: Upst
 def test_a_request_that_passed_us_before_is_a_loop(gateway: GatewayProcess) -> None:
     reply = gateway.request("GET", "/open/a", "Via: 1.1 other, 1.1 gateway")
     assert_problem(reply, 508, "loop_detected")
+
+
+def test_a_request_that_cannot_be_read_is_answered_counted_and_logged(
+    gateway: GatewayProcess,
+) -> None:
+    with RawClient(gateway.port) as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 1, 1\r\n\r\n")
+        reply = client.read_reply()
+        assert_problem(reply, 400, "bad_request")
+        assert client.at_end()
+    assert b'code="bad_request"' in gateway.request("GET", "/metrics").body

@@ -23,6 +23,8 @@ from tests.support.upstream import Upstream
 pytestmark = [pytest.mark.services, pytest.mark.timeout(180)]
 
 WORKERS = 2
+# Longer than the default, which a busy machine may take for a failure of Redis.
+TIMEOUT = "0.5"
 LIMITS = """
 services:
   echo: {{instances: [{{url: "{url}"}}], breaker: null, retry: {{attempts: 1}}}}
@@ -38,7 +40,7 @@ routes:
     {closing}
   - name: local
     path: /local
-    rate_limit: {{limit: 60, per: day, by: route, on_store_failure: local}}
+    rate_limit: {{limit: 60, per: day, by: "header:X-Run", on_store_failure: local}}
     {closing}
   - {{name: keyed, path: /keyed, service: echo, rate_limit: {{limit: 3, per: day}}}}
   - {{name: free, path: "/free/{{n}}", service: echo}}
@@ -101,7 +103,11 @@ def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnRedis]:
 def limited(
     tmp_path_factory: pytest.TempPathFactory, own_redis: OwnRedis, _upstream: Upstream
 ) -> Iterator[GatewayProcess]:
-    extra = {"REDIS_URL": own_redis.url, "RATE_LIMIT_RECORD_SECONDS": "0.5"}
+    extra = {
+        "REDIS_URL": own_redis.url,
+        "REDIS_TIMEOUT": TIMEOUT,
+        "RATE_LIMIT_RECORD_SECONDS": "0.5",
+    }
     gateway = new_gateway(tmp_path_factory.mktemp("limited"), extra)
     gateway.apply(configuration(_upstream))
     with gateway.serving("--workers", str(WORKERS)):
@@ -196,17 +202,19 @@ def killed(redis: OwnRedis) -> Iterator[None]:
 def test_each_policy_holds_while_redis_is_away_and_limits_are_exact_after(
     limited: GatewayProcess, own_redis: OwnRedis, without: Any
 ) -> None:
+    run = f"X-Run: {without.__name__}"
     with without(own_redis):
         results = {
-            name: flood(limited.port, f"/{name}", 400, 16) for name in ("open", "closed", "local")
+            name: flood(limited.port, f"/{name}", 400, 16, run)
+            for name in ("open", "closed", "local")
         }
     assert set(results["open"].statuses) == {200}
     assert set(results["closed"].statuses) == {503}
     # A share for each worker; together they let at most the limit pass.
     assert 30 <= results["local"].statuses[200] <= 60
     assert results["local"].statuses[429] >= 340
-    # Far below what a hung request would take, far above what a busy machine adds to 0.1 s.
-    assert max(result.slowest for result in results.values()) < 2
+    # The limiter's timeout and what a busy machine adds, far below what a hung request would take.
+    assert max(result.slowest for result in results.values()) < 3
     recovered(limited)
     forget(own_redis.port)
     for name in ("open", "closed", "local"):
@@ -226,7 +234,7 @@ def test_redis_restarted_under_load_costs_no_request(
     load.join()
     assert set(results[0].statuses) <= {200, 429}
     assert sum(results[0].statuses.values()) == 4000
-    assert results[0].slowest < 2
+    assert results[0].slowest < 3
 
 
 def shell(gateway: GatewayProcess, code: str) -> None:
@@ -262,10 +270,9 @@ def test_a_plan_is_exact_over_workers_warns_and_survives_redis(
         "plan=Plan.objects.create(name='bronze', daily=500))",
     )
     wait_until(lambda: bool(request(limited.port, "GET", "/free/1", key).get("ratelimit-limit")))
-    own = "identifier = 'consumer:acme'"
     result = flood(limited.port, "/free/2", 700, 16, key)
     # Those that waited for the plan to arrive count as well, once they were measured.
-    counted = f"SELECT sum(allowed) FROM rate_limit_records WHERE {own}"
+    counted = "SELECT sum(allowed) FROM rate_limit_records WHERE identifier = 'consumer:acme'"
     wait_until(lambda: (query(limited, counted)[0][0] or 0) >= 500)
     assert result.statuses[429] >= 200
     passed = query(limited, counted)[0][0]
@@ -283,6 +290,7 @@ def test_limits_are_exact_on_a_redis_cluster(tmp_path: Path, upstream: Upstream)
         cluster = stack.enter_context(three_masters(tmp_path))
         extra = {
             "REDIS_CLUSTER_ENABLED": "true",
+            "REDIS_TIMEOUT": TIMEOUT,
             "REDIS_CLUSTER_NODES": ",".join(cluster.nodes),
         }
         gateway = new_gateway(tmp_path / "gateway", extra)
@@ -304,19 +312,3 @@ def test_with_async_off_the_record_is_there_before_the_answer(
             assert request(gateway.port, "GET", "/open").status == 200
             rows = query(gateway, "SELECT allowed FROM rate_limit_records WHERE route = 'open'")
             assert rows == [(number,)]
-
-
-def test_with_records_off_nothing_is_written(tmp_path: Path, upstream: Upstream) -> None:
-    gateway = new_gateway(tmp_path, {"RATE_LIMIT_MYSQL_ENABLED": "false"})
-    gateway.apply(configuration(upstream))
-    with gateway.serving():
-        assert request(gateway.port, "GET", "/open").status == 200
-    assert query(gateway, "SELECT count(*) FROM rate_limit_records") == [(0,)]
-
-
-def test_stopping_writes_what_was_counted(tmp_path: Path, upstream: Upstream) -> None:
-    gateway = new_gateway(tmp_path, {"RATE_LIMIT_RECORD_SECONDS": "60"})
-    gateway.apply(configuration(upstream))
-    with gateway.serving():
-        flood(gateway.port, "/open", 100, 4)
-    assert query(gateway, "SELECT sum(allowed), sum(refused) FROM rate_limit_records") == [(60, 40)]

@@ -61,7 +61,7 @@ class ScriptedGateway:
     script: Script = describe
     bounds: Bounds = BOUNDS
     exchanges: list[Exchange] = field(default_factory=list)
-    """Those that reached it."""
+    """Those that could be read."""
     ended: queue.Queue[BaseException | None] = field(default_factory=queue.Queue)
     """How each of them ended: what it raised, or what its answer was closed with."""
 
@@ -75,7 +75,8 @@ class ScriptedGateway:
 
     async def __call__(self, exchange: Exchange) -> Answer:
         """What the script says, or the problem."""
-        self.exchanges.append(exchange)
+        if exchange.method:
+            self.exchanges.append(exchange)
         try:
             failure = exchange.failure
             given = _problem(exchange, failure) if failure else await self.script(exchange)

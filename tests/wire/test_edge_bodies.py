@@ -75,26 +75,26 @@ def test_chunks_are_taken_off_and_trailers_dropped(edge: Edge, chunks: bytes, bo
     "chunks",
     [
         b"\r\n",
-        b"g\r\nhello\r\n",
-        b"+5\r\nhello\r\n",
-        b"-5\r\nhello\r\n",
-        b"0x5\r\nhello\r\n",
-        b"1_0\r\nhello\r\n",
-        b" 5\r\nhello\r\n",
-        b"5 \r\nhello\r\n",
-        b"5 ;a\r\nhello\r\n",
-        b"\xd9\xa1\r\nhello\r\n",
-        b";a\r\nhello\r\n",
-        b"5\nhello\r\n",
-        b"5\rhello\r\n",
-        b"5;a\x00\r\nhello\r\n",
-        b"5;a\nb\r\nhello\r\n",
-        b"5;a\rb\r\nhello\r\n",
+        b"g\r\nhello\r\n0\r\n\r\n",
+        b"+5\r\nhello\r\n0\r\n\r\n",
+        b"-5\r\nhello\r\n0\r\n\r\n",
+        b"0x5\r\nhello\r\n0\r\n\r\n",
+        b"1_0\r\nhello\r\n0\r\n\r\n",
+        b" 5\r\nhello\r\n0\r\n\r\n",
+        b"5 \r\nhello\r\n0\r\n\r\n",
+        b"5 ;a\r\nhello\r\n0\r\n\r\n",
+        b"\xd9\xa1\r\nhello\r\n0\r\n\r\n",
+        b";a\r\nhello\r\n0\r\n\r\n",
+        b"5\nhello\r\n0\r\n\r\n",
+        b"5\rhello\r\n0\r\n\r\n",
+        b"5;a\x00\r\nhello\r\n0\r\n\r\n",
+        b"5;a\nb\r\nhello\r\n0\r\n\r\n",
+        b"5;a\rb\r\nhello\r\n0\r\n\r\n",
         b"5\r\nhello\n0\r\n\r\n",
         b"5\r\nhello\r0\r\n\r\n",
         b"5\r\nhello!\r\n0\r\n\r\n",
         b"5\r\nhello0\r\n\r\n",
-        b"1000000000000000\r\nhello\r\n",
+        b"1000000000000000\r\nhello\r\n0\r\n\r\n",
         b"5;" + b"a" * 300,
         b"0\r\nno colon\r\n\r\n",
         b"0\r\nX: a\n\r\n\r\n",
@@ -111,6 +111,13 @@ def test_a_malformed_chunk_is_a_bad_request(edge: Edge, chunks: bytes) -> None:
         assert client.read_reply().status == 400
         assert client.at_end()
     assert len(edge.gateway.exchanges) == 1
+
+
+@pytest.mark.parametrize("beginning", [b"5\n", b"5\r5", b"0\r\nX: a\n", b"5\r\nhello!"])
+def test_a_malformed_chunk_is_refused_before_its_line_ends(edge: Edge, beginning: bytes) -> None:
+    with RawClient(edge.port) as client:
+        client.send(_CHUNKED + beginning)
+        assert client.read_reply().status == 400
 
 
 def test_chunks_may_come_byte_by_byte(edge: Edge) -> None:

@@ -94,12 +94,12 @@ async def test_a_body_that_is_not_read_stops_the_reading() -> None:
     protocol, wire = connect(ScriptedGateway(script))
     protocol.data_received(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 80000\r\n\r\n")
     protocol.data_received(b"x" * 65536)
-    assert not wire.paused
+    assert not wire.paused()
     protocol.data_received(b"x" * 14463)
-    assert wire.paused
+    assert wire.paused()
     go_on.set()
     await settle()
-    assert not wire.paused
+    assert not wire.paused()
     protocol.data_received(b"x")
     await settle()
     assert wire.written.endswith(b"80000")
@@ -116,12 +116,12 @@ async def test_much_of_a_pipeline_stops_the_reading() -> None:
     protocol, wire = connect(ScriptedGateway(script))
     request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
     protocol.data_received(request * 2000)
-    assert not wire.paused
+    assert not wire.paused()
     protocol.data_received(request * 1000)
-    assert wire.paused
+    assert wire.paused()
     go_on.set()
     await settle(20_000)
-    assert (wire.paused, wire.written.count(b"HTTP/1.1 200")) == (False, 3000)
+    assert (wire.paused(), wire.written.count(b"HTTP/1.1 200")) == (False, 3000)
     protocol.connection_lost(None)
 
 
@@ -145,6 +145,19 @@ async def test_a_reader_that_stalls_stops_the_writer() -> None:
     await settle()
     assert len(given) == 1
     assert wire.written.endswith(b"1\r\nx\r\n")
+
+
+async def test_a_pipeline_is_not_answered_faster_than_it_is_taken() -> None:
+    gateway = ScriptedGateway()
+    protocol, _ = connect(gateway)
+    protocol.data_received(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 2)
+    protocol.pause_writing()
+    await settle()
+    assert len(gateway.exchanges) == 1
+    protocol.resume_writing()
+    await settle()
+    assert len(gateway.exchanges) == 2
+    protocol.connection_lost(None)
 
 
 async def test_a_connection_that_ends_leaves_nothing_to_run() -> None:

@@ -34,7 +34,6 @@ class Wire(asyncio.Transport):
     def get_write_buffer_size(self) -> int:
         return self.unsent
 
-    @property
     def paused(self) -> bool:
         """Whether nothing is taken off the socket."""
         return not self._reading

@@ -1,0 +1,15 @@
+"""Requests as bytes: framing, request line, Host, target, limits."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conformance.case import Case, play, rows
+from tests.conformance.framing_table import CASES
+from tests.conformance.front import Front
+from tests.conformance.origin import Origin
+
+
+@pytest.mark.parametrize("case", rows(CASES))
+def test_a_request_as_bytes(case: Case, front: Front, origin: Origin) -> None:
+    play(case, front, origin)

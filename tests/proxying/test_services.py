@@ -1,0 +1,244 @@
+"""Which instance of a service is asked: health, breakers, ejection, slow start, ties, room."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from random import Random
+from typing import Any
+
+import pytest
+
+from proxying.attempt import Attempt
+from proxying.balancing import InstanceState
+from proxying.breaker import Breaker, Outcome, State
+from proxying.breakers import Breakers
+from proxying.errors import BreakerOpen, NoInstance, Overloaded
+from proxying.services import Upstreams
+from proxying.upstreams import Upstream
+from routing.document import BreakerSpec, EjectionSpec, HealthCheckSpec, OverloadSpec
+from tests.proxying.plans import URLS, Clock, exchange, service
+
+CHECKED = HealthCheckSpec()
+
+
+class World:
+    """The services of one worker with a clock of the test's."""
+
+    def __init__(self, count: int = 3, **policy: Any) -> None:
+        self.clock = Clock()
+        self.breakers = Breakers()
+        self.services = Upstreams(self.breakers, random=Random(7), clock=self.clock)
+        self.publish(count, **policy)
+
+    def publish(self, count: int = 3, **policy: Any) -> None:
+        self.upstream: Upstream = self.services.adopt(service(count, **policy))["s"]
+
+    def unwell(self, *urls: str) -> None:
+        self.services.judge(frozenset(("s", url) for url in urls))
+
+    async def begin(self, *headers: tuple[bytes, bytes], client: str = "192.0.2.1") -> Attempt:
+        return await self.upstream.begin(exchange(*headers, client=client), self.clock)
+
+    async def counts(self, times: int) -> Counter[str]:
+        """How often each instance is asked in *times* requests one after the other."""
+        found: Counter[str] = Counter()
+        for _ in range(times):
+            attempt = await self.begin()
+            found[attempt.instance.url] += 1
+            attempt.close()
+        return found
+
+    def breaker(self, url: str) -> Breaker:
+        breaker = self.breakers.get("s", url)
+        assert breaker is not None
+        return breaker
+
+    def open(self, url: str) -> State:
+        """Fail at one instance until its breaker opens, if it may."""
+        breaker = self.breaker(url)
+        for _ in range(breaker.spec.failure_threshold):
+            if permit := breaker.acquire(self.clock.now):
+                breaker.release(permit, Outcome.FAILURE, self.clock.now)
+        return breaker.state
+
+    def state(self, url: str) -> InstanceState:
+        return self.services.states["s", url]
+
+
+async def test_an_unwell_instance_gets_nothing_and_comes_back() -> None:
+    world = World(health_check=CHECKED)
+    world.unwell(URLS[0])
+    assert set(await world.counts(10)) == {URLS[1], URLS[2]}
+    world.unwell()
+    assert set(await world.counts(10)) == set(URLS[:3])
+
+
+async def test_a_verdict_outlives_a_publish_of_the_service() -> None:
+    world = World(health_check=CHECKED)
+    world.unwell(URLS[0])
+    world.publish(2, health_check=CHECKED, balancer="random")
+    assert set(await world.counts(10)) == {URLS[1]}
+
+
+async def test_without_a_check_no_verdict_is_believed() -> None:
+    world = World(health_check=CHECKED)
+    world.unwell(*URLS[:3])
+    world.publish()
+    assert len(await world.counts(10)) == 3
+
+
+async def test_no_instance_well_is_503_or_all_of_them() -> None:
+    world = World(health_check=CHECKED)
+    world.unwell(*URLS[:3])
+    with pytest.raises(NoInstance):
+        await world.begin()
+    world.publish(health_check=CHECKED, ejection=EjectionSpec(when_all="use_all"))
+    assert len(await world.counts(9)) == 3
+
+
+async def test_breakers_leave_out_no_more_than_the_share() -> None:
+    world = World(10, ejection=EjectionSpec(max_share=0.3))
+    states = [world.open(url) for url in URLS]
+    assert states.count(State.OPEN) == 3
+
+
+async def test_all_breakers_open_is_a_503_that_says_when() -> None:
+    world = World(breaker=BreakerSpec(recovery=7))
+    for url in URLS[:3]:
+        world.open(url)
+    with pytest.raises(BreakerOpen) as refused:
+        await world.begin()
+    assert refused.value.retry_after == 7
+
+
+async def test_a_breaker_of_the_service_counts_all_instances() -> None:
+    world = World(breaker=BreakerSpec(scope="service", failure_threshold=4, recovery=5))
+    world.open("")
+    assert world.breakers.get("s", URLS[0]) is None
+    with pytest.raises(BreakerOpen):
+        await world.begin()
+    world.clock.now += 5
+    probe = await world.begin()
+    with pytest.raises(BreakerOpen):
+        await world.begin()
+    probe.close()
+
+
+async def test_a_revived_instance_starts_slowly() -> None:
+    world = World(health_check=CHECKED, slow_start=100)
+    world.unwell(URLS[0])
+    world.unwell()
+    early = await world.counts(210)
+    world.clock.now += 50
+    midway = await world.counts(250)
+    world.clock.now += 60
+    late = await world.counts(300)
+    assert (early[URLS[0]], midway[URLS[0]], late[URLS[0]]) == (10, 50, 100)
+
+
+async def test_a_new_instance_starts_slowly_but_not_a_new_service() -> None:
+    world = World(2, slow_start=100)
+    assert (await world.counts(10))[URLS[0]] == 5
+    world.publish(3, slow_start=100)
+    assert (await world.counts(210))[URLS[2]] == 10
+
+
+async def test_in_flight_is_given_back_however_it_ends() -> None:
+    world = World(1)
+    attempt = await world.begin()
+    assert (world.state(URLS[0]).in_flight, world.upstream.gate.in_flight) == (1, 1)
+    attempt.close()
+    attempt.close()
+    assert (world.state(URLS[0]).in_flight, world.upstream.gate.in_flight) == (0, 0)
+
+
+async def test_a_sticky_cookie_is_followed_while_its_instance_may_be_asked() -> None:
+    world = World(sticky_cookie="stay", health_check=CHECKED)
+    mark = world.upstream.instances[1].mark
+    cookie = (b"cookie", b"a=1; stay=" + mark)
+    for _ in range(5):
+        assert (await world.begin(cookie)).instance.url == URLS[1]
+    world.unwell(URLS[1])
+    assert (await world.begin(cookie)).instance.url != URLS[1]
+
+
+@pytest.mark.parametrize(
+    ("hash_by", "header"),
+    [("header:X-Tenant", (b"x-tenant", b"acme")), ("cookie:tenant", (b"cookie", b"tenant=acme"))],
+)
+async def test_consistent_hash_keeps_together_what_it_is_told(
+    hash_by: str, header: tuple[bytes, bytes]
+) -> None:
+    world = World(10, balancer="consistent_hash", hash_by=hash_by)
+    urls = set()
+    for number in range(10):
+        attempt = await world.begin(header, client=f"192.0.2.{number}")
+        urls.add(attempt.instance.url)
+        attempt.close()
+    assert len(urls) == 1
+
+
+async def test_one_hot_key_spills_over_when_its_instance_is_loaded() -> None:
+    world = World(4, balancer="consistent_hash", hash_by="ip")
+    held = [await world.begin() for _ in range(40)]
+    loads = Counter(each.instance.url for each in held)
+    assert max(loads.values()) <= 14
+    assert len(loads) == 4
+
+
+OVERLOAD = OverloadSpec(max_requests_per_instance=1, max_queued=1, queue_timeout=0.05)
+
+
+async def test_who_waits_is_served_before_who_comes_later() -> None:
+    world = World(1, overload=OVERLOAD)
+    first = await world.begin()
+    waiting = asyncio.create_task(world.begin())
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        await world.begin()
+    first.close()
+    assert not waiting.done()
+    (await waiting).close()
+    assert (world.upstream.gate.in_flight, world.upstream.gate.queued) == (0, 0)
+
+
+async def test_who_waits_too_long_is_refused_and_holds_nothing() -> None:
+    world = World(1, overload=OVERLOAD)
+    first = await world.begin()
+    with pytest.raises(Overloaded):
+        await world.begin()
+    first.close()
+    assert (world.upstream.gate.in_flight, world.upstream.gate.queued) == (0, 0)
+
+
+async def test_a_turn_that_comes_as_its_request_is_cancelled_is_given_back() -> None:
+    world = World(1, overload=OVERLOAD)
+    first = await world.begin()
+    waiting = asyncio.create_task(world.begin())
+    await asyncio.sleep(0)
+    first.close()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert world.state(URLS[0]).in_flight == 0
+
+
+async def test_the_service_as_a_whole_has_a_bound_of_its_own() -> None:
+    world = World(3, overload=OverloadSpec(max_requests=2, max_queued=0))
+    held = [await world.begin(), await world.begin()]
+    with pytest.raises(Overloaded):
+        await world.begin()
+    for each in held:
+        each.close()
+
+
+async def test_what_waits_is_refused_when_nobody_is_left() -> None:
+    world = World(1, overload=OVERLOAD, health_check=CHECKED)
+    first = await world.begin()
+    waiting = asyncio.create_task(world.begin())
+    await asyncio.sleep(0)
+    world.unwell(URLS[0])
+    first.close()
+    with pytest.raises(NoInstance):
+        await waiting

@@ -1,0 +1,142 @@
+"""Records of limits on a real MariaDB: exact over workers, one of which is killed under load.
+
+``RECORDS_PROOF_REQUESTS=200000`` makes it the long proof whose result is in docs/limits.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pymysql
+import pytest
+
+from tests.servers import Server
+from tests.support.flood import Flood, get, owners
+from tests.support.process import GatewayProcess, new_gateway
+from tests.support.upstream import Upstream
+
+pytestmark = [pytest.mark.services, pytest.mark.timeout(900)]
+
+REQUESTS = int(os.environ.get("RECORDS_PROOF_REQUESTS", "20000"))
+WORKERS = 4
+CONNECTIONS = 32
+INTERVAL = 0.5
+DATABASE = "limits_proof"
+CONFIGURATION = """
+services:
+  echo: {{instances: [{{url: "{url}"}}], breaker: null, retry: {{attempts: 1}}}}
+routes:
+  - name: counted
+    path: /counted
+    service: echo
+    auth_required: false
+    rate_limit: {{limit: {limit}, per: day, by: route, on_store_failure: closed}}
+"""
+
+
+@contextmanager
+def connection(server: Server, database: str | None = None) -> Iterator[Any]:
+    options = {"user": "gateway", "password": "gateway", "autocommit": True}
+    with (
+        pymysql.connect(host=server.host, port=server.port, database=database, **options) as found,
+        found.cursor() as cursor,
+    ):
+        yield cursor
+
+
+@pytest.fixture
+def counted(
+    tmp_path: Path, mariadb_server: Server, redis_server: Server, upstream: Upstream
+) -> Iterator[GatewayProcess]:
+    with connection(mariadb_server) as cursor:
+        cursor.execute(f"CREATE OR REPLACE DATABASE {DATABASE} CHARACTER SET utf8mb4")
+    extra = {
+        "DATABASE_URL": mariadb_server.url.replace("gateway_db", DATABASE),
+        "REDIS_URL": redis_server.url,
+        "REDIS_PREFIX": f"{tmp_path.name}:",
+        "REDIS_TIMEOUT": "1",
+        "RATE_LIMIT_RECORD_SECONDS": str(INTERVAL),
+        "LOG_LEVEL": "WARNING",
+    }
+    gateway = new_gateway(tmp_path, extra)
+    gateway.apply(CONFIGURATION.format(url=upstream.url, limit=REQUESTS // 4))
+    yield gateway
+    gateway.stop()
+
+
+def half_way(flood: Flood) -> None:
+    while len(flood.hits) < REQUESTS // 2:
+        time.sleep(0.01)
+
+
+def by_worker(flood: Flood, workers: dict[int, int]) -> dict[int, Counter[int]]:
+    found: dict[int, Counter[int]] = {}
+    for hit in flood.hits:
+        found.setdefault(workers[hit.port], Counter())[hit.status] += 1
+    return found
+
+
+def recorded(server: Server) -> dict[int, tuple[int, int]]:
+    """Allowed and refused by the number of the worker's process."""
+    with connection(server, DATABASE) as cursor:
+        cursor.execute(
+            "SELECT node, sum(allowed), sum(refused) FROM rate_limit_records GROUP BY node"
+        )
+        return {
+            int(node.rpartition("/")[2].partition(".")[0]): (int(allowed), int(refused))
+            for node, allowed, refused in cursor.fetchall()
+        }
+
+
+def test_records_equal_what_was_served_but_for_the_last_moments_of_a_killed_worker(
+    counted: GatewayProcess, mariadb_server: Server
+) -> None:
+    flood = Flood(counted.port, get("/counted"), REQUESTS, CONNECTIONS)
+    with counted.serving("--workers", str(WORKERS)):
+        load = threading.Thread(target=lambda: asyncio.run(flood.run()))
+        load.start()
+        half_way(flood)
+        workers = owners(counted.port, flood.ports)
+        victim = min(workers.values())
+        os.kill(victim, signal.SIGKILL)
+        killed_at = time.monotonic()
+        load.join()
+    served, written = by_worker(flood, workers), recorded(mariadb_server)
+    for worker, statuses in served.items():
+        if worker != victim:
+            assert written[worker] == (statuses[200], statuses[429])
+    of_victim = [hit for hit in flood.hits if workers[hit.port] == victim]
+    # An interval, and as much again for the writing itself and a machine that is busy.
+    certain = sum(hit.answered < killed_at - 2 * INTERVAL for hit in of_victim)
+    assert certain <= sum(written[victim]) <= len(of_victim) + CONNECTIONS
+    print(
+        f"{len(flood.hits)} answers from {len(served)} workers in "
+        f"{flood.span[1] - flood.span[0]:.1f} s; the killed one answered {len(of_victim)}, "
+        f"{sum(written[victim])} of them are recorded"
+    )
+
+
+def test_names_are_compared_byte_for_byte(counted: GatewayProcess, mariadb_server: Server) -> None:
+    row = (
+        "INSERT INTO rate_limit_records (identifier, window_type, window_start, route, node, "
+        "allowed, refused, would_refuse, first_at, last_at) "
+        "VALUES (%s, 'hour', '2026-11-23 12:00', 'r', 'n', 1, 0, 0, now(), now())"
+    )
+    with connection(mariadb_server, DATABASE) as cursor:
+        for name in ("user:Bob", "user:bob", "user:b\N{LATIN SMALL LETTER O WITH DIAERESIS}b"):
+            cursor.execute(row, [name])
+        cursor.execute("SELECT count(*) FROM rate_limit_records WHERE identifier = 'user:bob'")
+        assert cursor.fetchall() == ((1,),)
+    assert "sums made" in counted.manage("sum_records", "--since", "9000d").stdout
+    with connection(mariadb_server, DATABASE) as cursor:
+        cursor.execute("SELECT count(*) FROM rate_limit_rollups WHERE window_type = 'day'")
+        assert cursor.fetchall() == ((3,),)
