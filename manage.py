@@ -8,9 +8,13 @@ import sys
 
 
 def main() -> None:
-    """Run the command named on the command line; a bad setting is one line and exit code 1."""
+    """Run the command named on the command line.
+
+    A bad setting is one line and exit code 1, and so is a database that is away or not migrated.
+    """
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_project.settings")
     from django.core.management import execute_from_command_line
+    from django.db import DatabaseError
 
     from gateway_project import launching
     from gateway_project.declaring import SettingsError
@@ -20,6 +24,10 @@ def main() -> None:
         execute_from_command_line(sys.argv)
     except SettingsError as error:
         sys.exit(str(error))
+    except DatabaseError as error:
+        if "--traceback" in sys.argv:
+            raise
+        sys.exit(f"the database: {error} (is it there, and migrated? `python manage.py migrate`)")
 
 
 if __name__ == "__main__":

@@ -104,11 +104,16 @@ class ChainStub(models.Model):
         return signer.signature(f"{self.node}\n{self.sequence}\n{self.hash}")
 
 
+_AT_ONCE = 500
+
+
 class AuditQuerySet(models.QuerySet["AuditEntry"]):
     """Entries are added and read, nothing else."""
 
     def append(self, entries: Sequence[AuditEntry]) -> None:
         """Write new *entries* in this order, in the caller's transaction if there is one."""
+        if not entries:
+            return
         self._for_write = True
         using = self.db
         # Without a savepoint: an entry that cannot be written takes the change along.
@@ -117,8 +122,8 @@ class AuditQuerySet(models.QuerySet["AuditEntry"]):
             for entry in entries:
                 entry.settle()
                 head.extend(entry)
-                models.Model.save(entry, force_insert=True, using=using)
                 transaction.on_commit(partial(write_line, entry), using=using)
+            super().bulk_create(entries, batch_size=_AT_ONCE)
             head.save(using=using, force_update=True)
 
     def update(self, **kwargs: Any) -> NoReturn:

@@ -70,7 +70,8 @@ class TrackedModel(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
-        with transaction.atomic(using=using):
+        # Without a savepoint: inside a transaction the whole of it fails together.
+        with transaction.atomic(using=using, savepoint=False):
             super().save(*args, **kwargs)
 
 
@@ -94,7 +95,9 @@ def track(
 
 
 def _remember(sender: type[models.Model], instance: models.Model, using: str, **_: Any) -> None:
-    stored = sender._base_manager.using(using).filter(pk=instance.pk).first()
+    stored = None
+    if instance.pk is not None:
+        stored = sender._base_manager.using(using).filter(pk=instance.pk).first()
     setattr(instance, _BEFORE, None if stored is None else _snapshot(stored))
 
 

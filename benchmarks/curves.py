@@ -23,6 +23,8 @@ CONNECTIONS = (1, 8, 64, 256, 1024)
 SCALES = ((10, 10), (100, 10), (1_000, 10), (10_000, 10), (10, 1_000), (10, 100_000))
 BOTH = (10_000, 100_000)
 _WARM_UP_SECONDS = 2.0
+_LONGEST_WALK_SECONDS = 300.0
+_WALK_MARGIN = 1.5
 _FULL = Workload.FULL
 _MANY_CORES = 4
 
@@ -46,21 +48,21 @@ def _one_gateway(around: Surroundings) -> Target:
     return target
 
 
-def _run(wrk: Wrk, target: Target, effort: Effort, label: str, warm_up: float) -> Sample:
-    wrk.run(target, warm_up)
+def _run(wrk: Wrk, target: Target, effort: Effort, label: str) -> Sample:
+    wrk.run(target, _WARM_UP_SECONDS)
     sample = wrk.run(target, effort.seconds)
     print(f"curve: {label}: {sample.rate:,.0f}/s", flush=True)
     return sample
 
 
 def _alternating(
-    clients: Sequence[tuple[str, Wrk, Target]], effort: Effort, warm_up: float = _WARM_UP_SECONDS
+    clients: Sequence[tuple[str, Wrk, Target]], effort: Effort
 ) -> dict[str, list[Sample]]:
     by_label = {label: (wrk, target) for label, wrk, target in clients}
 
     def measure(labelled: Target) -> Sample:
         wrk, target = by_label[labelled.name]
-        return _run(wrk, target, effort, labelled.name, warm_up)
+        return _run(wrk, target, effort, labelled.name)
 
     named = [replace(target, name=label) for label, _, target in clients]
     return in_rounds(named, effort.rounds, measure)
@@ -132,13 +134,20 @@ def scale(around: Surroundings, effort: Effort) -> Curve:
         (f"{routes:,} routes, {keys:,} keys", *_scaled(around, routes, keys))
         for routes, keys in (*SCALES, BOTH)
     ]
-    # Long enough that every key has been looked up once before the first measurement.
-    samples = _alternating(clients, effort, warm_up=max(_WARM_UP_SECONDS, effort.seconds))
+    for (_, wrk, target), (routes, keys) in zip(clients, (*SCALES, BOTH), strict=True):
+        _ask_for_all(wrk, target, max(routes, keys))
+    samples = _alternating(clients, effort)
     points = []
     for label, _, target in clients:
         points.append(Point(label, samples[label], memory(target.session, target.aside)))
         around.processes.stop(target.session)
     return Curve("Routes and keys", "Full workload; all routes and keys in turn.", points)
+
+
+def _ask_for_all(wrk: Wrk, target: Target, count: int) -> None:
+    """Let every route and key be asked for once, so that memory and caches hold them all."""
+    rate = wrk.run(target, _WARM_UP_SECONDS).rate
+    wrk.run(target, min(_LONGEST_WALK_SECONDS, _WALK_MARGIN * count / max(rate, 1.0)))
 
 
 def _scaled(around: Surroundings, routes: int, keys: int) -> tuple[Wrk, Target]:

@@ -71,9 +71,9 @@ class Steady:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Resident megabytes after the load: the processes that serve, and all."""
+    """Resident megabytes after the load: the largest process that serves, and all together."""
 
-    serving_mb: float
+    worker_mb: float
     all_mb: float
 
 

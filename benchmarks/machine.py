@@ -164,16 +164,17 @@ def cpu_seconds(session: int) -> float:
 
 
 def memory(session: int, aside: str = "") -> Memory:
-    """Resident memory of *session*, without and with the processes whose command names *aside*."""
-    serving = everything = 0.0
+    """Resident memory of *session*: of its largest process whose command lacks *aside*, and all."""
+    worker = everything = 0.0
     for pid in processes_of(session):
         with contextlib.suppress(OSError):
             pages = int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1])
             command = Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace")
             megabytes = pages * _PAGE / 2**20
             everything += megabytes
-            serving += 0.0 if aside and aside in command else megabytes
-    return Memory(serving, everything)
+            if not aside or aside not in command:
+                worker = max(worker, megabytes)
+    return Memory(worker, everything)
 
 
 def _stat(pid: int) -> list[str]:

@@ -105,7 +105,7 @@ def _lua_version() -> str:
     for path in _LUA_MODULES:
         if not path.exists():
             raise CannotRun(f"{path.name} is not installed")
-    package = _printed(r"Version: \S*?([\d.]+)", "dpkg", "-s", "libnginx-mod-http-lua")
+    package = _printed(r"Version: (?:\d+:)?(\S+)", "dpkg", "-s", "libnginx-mod-http-lua")
     return f"{_nginx_version()} with lua module {package()}"
 
 

@@ -80,7 +80,7 @@ def throughput_section(found: Throughput) -> str:
     """Medians and ratios; the ratio is that of the medians, its spread that of the rounds."""
     head = (
         *("peer", "requests/s", "min to max", "gateway / peer", "min to max", "aim"),
-        *("p99 ms", "CPU µs/request", "memory MB", "failed"),
+        *("p99 ms", "CPU µs/request", "worker MB", "failed"),
     )
     rows = [_throughput_row(found, name) for name in found.samples]
     rows += [(name, f"absent: {_cell(why)}", *[""] * 8) for name, why in found.absent.items()]
@@ -91,7 +91,7 @@ def _throughput_row(found: Throughput, name: str) -> tuple[str, ...]:
     samples = found.samples[name]
     rates = [sample.rate for sample in samples]
     memory = found.memory[name]
-    everything = f" ({memory.all_mb:,.0f} in all)" if memory.all_mb > memory.serving_mb else ""
+    everything = f" ({memory.all_mb:,.0f} in all)" if memory.all_mb > memory.worker_mb else ""
     return (
         name,
         f"{statistics.median(rates):,.0f}",
@@ -99,7 +99,7 @@ def _throughput_row(found: Throughput, name: str) -> tuple[str, ...]:
         *_ratio(found, name),
         f"{_median(samples, lambda sample: sample.p99_ms):.1f}",
         f"{_median(samples, lambda sample: sample.cpu_us):.0f}",
-        f"{memory.serving_mb:,.0f}{everything}",
+        f"{memory.worker_mb:,.0f}{everything}",
         f"{sum(sample.failed for sample in samples):,}",
     )
 
@@ -146,8 +146,8 @@ def _latency_verdict(rows: Sequence[LatencyRow]) -> str:
         _median(half[name].through, _p99) - _median(half[name].direct, _p99)
         for name in (OURS, "Envoy")
     )
-    if envoy <= 0:
-        return "Envoy added nothing that could be measured at half of its maximum."
+    if ours <= 0 or envoy <= 0:
+        return "p99 at half of the maximum: lost in the noise of direct, so nothing follows."
     ratio = ours / envoy
     return (
         f"p99 added at half of its own maximum, gateway / Envoy: {ratio:.2f} "
@@ -175,7 +175,7 @@ def curves_section(curves: Sequence[Curve]) -> str:
 def _curve(curve: Curve) -> str:
     head = ["", "requests/s", "min to max", "of the first", "p99 ms", "CPU µs/request"]
     optional: list[tuple[str, Callable[[Point], str]]] = [
-        ("memory MB", lambda point: f"{point.memory.serving_mb:,.0f}" if point.memory else ""),
+        ("worker MB", lambda point: f"{point.memory.worker_mb:,.0f}" if point.memory else ""),
         ("MB/s", lambda point: _megabytes(point.samples) if point.direct else ""),
         ("MB/s direct", lambda point: _megabytes(point.direct) if point.direct else ""),
     ]

@@ -15,7 +15,7 @@ from proxying.health_reporting import HealthReporter
 from proxying.reporting import BreakerReporter
 from proxying.services import Upstreams
 from proxying.sharing import BreakerSharing
-from proxying.upstream.native import NativeTransport
+from proxying.upstream.transports import Transports
 from routing.plans import ServicePlan
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class HealthSide:
         self._applied = settings.circuit_breaker_enabled
         self.upstreams = Upstreams(self._breakers if self._applied else None)
         self._health = HealthReporter(node_name(settings), writer)
-        self._prober = Prober(NativeTransport(allowed=allowed), allowed)
+        self._prober = Prober(Transports(allowed=allowed), allowed)
         self._checks = HealthChecks(
             Board(settings.var_directory), self._prober, self.upstreams.judge, self._health
         )

@@ -25,7 +25,8 @@ from proxying.control_plane import control_plane_plan
 from proxying.forwarding import Forwarder
 from proxying.gateway import Gateway
 from proxying.snapshot import Snapshots
-from proxying.upstream.native import NativeTransport
+from proxying.upstream.transports import Transports
+from routing.address_rules import address_rules
 from routing.table import Table
 from routing.watching import RevisionWatcher
 from runtime import redis, tally
@@ -52,8 +53,9 @@ class Node:
         self._refusals = RefusalLog(self._writer, metrics.DROPPED.labels("audit").inc)
         self._keys = self._key_lookup()
         self._tokens = TokenSide(self._settings, self._reader)
-        self._transport = NativeTransport()
-        self._health = HealthSide(self._settings, self._reader, self._writer)
+        permitted = address_rules().permits
+        self._transport = Transports(allowed=permitted)
+        self._health = HealthSide(self._settings, self._reader, self._writer, permitted)
         self._snapshots = Snapshots(self._health.upstreams)
         self._revisions = RevisionWatcher(self._reader, self._settings.var_directory, self._install)
         self._redis = SharedRedis(self._settings.redis_timeout) if redis.configured() else None

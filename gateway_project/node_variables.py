@@ -120,9 +120,24 @@ class NodeVariables:
     upstream_transport: str = _requests(
         "native", "What speaks to upstreams.", choices=("native", "httpx")
     )
+    upstream_allowed_networks: tuple[str, ...] = _requests(
+        (),
+        "Networks upstreams must be in, looked at when saving and when connecting; empty: any "
+        "that UPSTREAM_DENIED_NETWORKS does not name.",
+        check=network,
+        rule="comma-separated list of addresses or CIDR networks",
+    )
     upstream_denied_networks: tuple[str, ...] = _requests(
-        ("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128"),
-        "Networks no upstream may be in, looked at when saving and when connecting.",
+        (
+            "169.254.0.0/16",
+            "fe80::/10",
+            "fd00:ec2::254",
+            "fd20:ce::254",
+            "100.100.100.200",
+            "168.63.129.16",
+        ),
+        "Networks no upstream may be in, whatever is allowed: link-local addresses and those that "
+        "hand out a cloud machine's credentials.",
         check=network,
         rule="comma-separated list of addresses or CIDR networks",
     )

@@ -63,7 +63,9 @@ UNFOLD: dict[str, Any] = {
             ),
             _group(
                 "Health",
+                _page("Instance health", "monitor_heart", "proxying", "instancehealth"),
                 _page("Circuit breakers", "electrical_services", "proxying", "breakerstate"),
+                _page("Breaker orders", "gavel", "proxying", "breakeroverride"),
             ),
             _group(
                 "History",

@@ -15,13 +15,15 @@ from random import Random
 
 from proxying.errors import BadRequest, LoopDetected, MethodNotAllowed
 from proxying.exchange import Exchange
-from proxying.headers import is_traceparent, is_visible_ascii, passed_through_us
+from proxying.headers import is_traceparent, is_visible_ascii, passed_through_us, values_of
 from routing.paths import canonical
 from runtime.networks import Network, client_address, contains
 
 LONGEST_REQUEST_ID = 128
 MOST_HEADER_LINES = 100
 FORWARDABLE = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+_MAX_FORWARDS = b"max-forwards"
+_MOST_HOP_DIGITS = 9
 _NEVER_FORWARDED = frozenset(("CONNECT", "TRACE"))
 _HOST = re.compile(
     rb"(?P<name>[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252}[A-Za-z0-9_.])?|\[[0-9A-Fa-f:.]{2,45}\])"
@@ -78,6 +80,25 @@ def admit(exchange: Exchange, bounds: Bounds) -> None:
             raise BadRequest("only 100-continue can be expected", 417, "expectation_failed")
     if b"via" in found and passed_through_us(exchange.headers):
         raise LoopDetected("the request passed this gateway before")
+
+
+def takes_another_hop(exchange: Exchange) -> bool:
+    """Take this hop off ``Max-Forwards``; ``False`` when none is left (RFC 9110 §7.6.2).
+
+    It binds OPTIONS alone: TRACE is never forwarded. Raises ``BadRequest``.
+    """
+    if exchange.method != "OPTIONS":
+        return True
+    given = values_of(exchange.headers, _MAX_FORWARDS)
+    if not given:
+        return True
+    if len(given) != 1 or not given[0].isdigit() or len(given[0]) > _MOST_HOP_DIGITS:
+        raise BadRequest("Max-Forwards is not one number")
+    left = int(given[0]) - 1
+    exchange.headers = [
+        (name, b"%d" % left if name == _MAX_FORWARDS else value) for name, value in exchange.headers
+    ]
+    return left >= 0
 
 
 _Found = dict[bytes, list[bytes]]

@@ -1,11 +1,14 @@
-"""Pieces that every answer of the gateway shares: the date and the limit headers."""
+"""Pieces that answers of the gateway share, and its answer to OPTIONS at the last hop."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from email.utils import formatdate
+from http import HTTPStatus
 
-from proxying.headers import Headers
+from proxying.exchange import EMPTY, Answer, Exchange
+from proxying.headers import GATEWAY_NAME, Headers
 from quotas.bucket import Decision
 
 
@@ -39,3 +42,15 @@ def limit_headers(decision: Decision | None) -> Headers:
         (b"ratelimit-remaining", b"%d" % decision.remaining),
         (b"ratelimit-reset", b"%d" % decision.reset_seconds),
     ]
+
+
+def options_answer(exchange: Exchange, allow: Iterable[str]) -> Answer:
+    """The answer to an OPTIONS request that may travel no further (RFC 9110 §9.3.7)."""
+    headers: Headers = [
+        (b"allow", ", ".join(allow).encode("ascii")),
+        (b"date", http_date()),
+        (b"server", GATEWAY_NAME),
+        (b"x-request-id", exchange.request_id),
+        *limit_headers(exchange.decision),
+    ]
+    return Answer(HTTPStatus.NO_CONTENT, headers, EMPTY)

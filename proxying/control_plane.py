@@ -26,6 +26,7 @@ def control_plane_plan(port: int) -> Plan:
             retry=RetrySpec(attempts=1),
             breaker=None,
         ),
+        own=True,
     )
     route = compile_route(
         RouteSpec(

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from keys.authentication import Authenticator, Caller
 from keys.errors import AuthenticationError, KeyStoreUnavailable
 from proxying import metrics
-from proxying.admission import Bounds, admit
-from proxying.answering import http_date, limit_headers
+from proxying.admission import FORWARDABLE, Bounds, admit, takes_another_hop
+from proxying.answering import http_date, limit_headers, options_answer
 from proxying.errors import (
     ClientGone,
     MethodNotAllowed,
@@ -115,6 +115,8 @@ class Gateway:
         plan = self._match(exchange)
         exchange.caller = await self._identify(exchange)
         exchange.decision = await self._spend(exchange, plan)
+        if not takes_another_hop(exchange):
+            return options_answer(exchange, plan.route.allow or FORWARDABLE)
         return await self.forwarder.forward(exchange, plan)
 
     def _match(self, exchange: Exchange) -> Plan:

@@ -51,7 +51,7 @@ class Prober:
 
     async def _ask(self, plan: InstancePlan, spec: HealthCheckSpec) -> str:
         address = plan.address
-        origin = Origin(address.scheme, address.host, address.port, address.authority)
+        origin = Origin.of(plan)
         headers: Headers = [
             (b"host", address.authority),
             (b"user-agent", GATEWAY_NAME + b"-health-check"),

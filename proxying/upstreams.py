@@ -39,11 +39,10 @@ class Instance:
         most: int,
         clock: Clock,
     ) -> None:
-        address = plan.address
         self.state = state
         self.service = state.service
         self.url = plan.url
-        self.origin = Origin(address.scheme, address.host, address.port, address.authority)
+        self.origin = Origin.of(plan)
         self.mark = affinity.mark(self.service, self.url)
         self.breaker = breaker
         self.most = most

@@ -1,15 +1,14 @@
-"""Addresses of instances, taken apart and judged when configuration is saved.
+"""Addresses of instances, taken apart when configuration is saved.
 
-Only a plain origin is accepted, in one spelling: what a reader sees is what is connected to.
-Addresses that hand out machine credentials are refused (HAZARDS "SSRF"); a transport asks
-:func:`is_forbidden` again for what a name resolved to. Leans on ``ipaddress`` alone.
+Only a plain origin is accepted, in one spelling: what a reader sees is what is connected to. Where
+it may lie is the business of ``routing.address_rules``. Leans on ``ipaddress`` alone.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _LONGEST_HOST = 253
@@ -18,12 +17,6 @@ _AUTHORITY = re.compile(r"(?P<host>\[[^\[\]]*\]|[^:\[\]]*)(?::(?P<port>.*))?", r
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
-
-_METADATA = frozenset(
-    map(ip_address, ("fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "168.63.129.16"))
-)
-_METADATA_NAMES = frozenset({"metadata.google.internal", "metadata.goog", "instance-data"})
-_NAT64 = IPv6Network("64:ff9b::/96")
 
 
 class AddressError(ValueError):
@@ -53,18 +46,6 @@ def parse_instance_url(url: str) -> Address:
     if port != _DEFAULT_PORTS[scheme]:
         shown = f"{shown}:{port}"
     return Address(scheme, host, port, shown.encode("ascii"))
-
-
-def is_forbidden(address: str) -> bool:
-    """Whether an IP address, as text, is link-local, unspecified or a cloud's metadata service,
-    also when it is wrapped in an IPv6 form of itself. Raises ``ValueError`` for anything else."""
-    ip = ip_address(address)
-    inner = _embedded(ip)
-    return any(
-        each.is_link_local or each.is_unspecified or each in _METADATA
-        for each in (ip, inner)
-        if each is not None
-    )
 
 
 def is_host_name(text: str) -> bool:
@@ -113,18 +94,14 @@ def _host(text: str) -> str:
         raise AddressError(
             "the host must be an address or a name of letters, digits, '-' and '_' between dots"
         )
-    if name in _METADATA_NAMES:
-        raise AddressError("metadata services are not allowed as instances")
     return name
 
 
 def _ipv4(text: str) -> str:
     """A host whose last label is a number is an IPv4 address to every resolver (WHATWG URL)."""
     try:
-        return _allowed(IPv4Address(text))
+        return str(IPv4Address(text))
     except ValueError as error:
-        if isinstance(error, AddressError):
-            raise
         raise AddressError(
             "an IPv4 address must be four decimal numbers without leading zeros"
         ) from error
@@ -139,19 +116,4 @@ def _ipv6(text: str) -> str:
         raise AddressError("an IPv6 address with a zone is not allowed")
     if address.ipv4_mapped is not None:
         raise AddressError("an IPv4 address must be written as such, not mapped into IPv6")
-    return _allowed(address)
-
-
-def _allowed(address: IPv4Address | IPv6Address) -> str:
-    if is_forbidden(str(address)):
-        raise AddressError("link-local, unspecified and metadata addresses are not allowed")
     return str(address)
-
-
-def _embedded(ip: IPv4Address | IPv6Address) -> IPv4Address | None:
-    """The IPv4 address that an IPv6 address leads to: mapped, 6to4 or NAT64 (RFC 6052)."""
-    if isinstance(ip, IPv4Address):
-        return None
-    if ip in _NAT64:
-        return IPv4Address(int(ip) & 0xFFFFFFFF)
-    return ip.ipv4_mapped or ip.sixtofour

@@ -103,6 +103,18 @@ class ServiceAdmin(ModelAdmin):
             },
         ),
         (
+            "Connection",
+            {
+                "classes": _COLLAPSED,
+                "fields": (
+                    ("transport", "tls_server_name", "tls_verify"),
+                    ("tls_ca_file", "tls_client_cert", "tls_client_key"),
+                ),
+                "description": "How instances are spoken to. TLS is for https URLs; files are PEM, "
+                "on every node, by absolute path.",
+            },
+        ),
+        (
             "Retries",
             {
                 "classes": _COLLAPSED,
@@ -164,6 +176,18 @@ class ServiceAdmin(ModelAdmin):
         }
         queryset: QuerySet[Service] = super().get_queryset(request).annotate(**counted)
         return queryset
+
+    def save_model(
+        self, request: HttpRequest, obj: Service, form: ModelForm[Service], change: bool
+    ) -> None:
+        super().save_model(request, obj, form, change)
+        if not obj.tls_verify:
+            self.message_user(
+                request,
+                f"The certificates of {obj} are not verified: whoever is on the way can read and "
+                "change everything.",
+                messages.WARNING,
+            )
 
     @admin.display(description="instances", ordering="instances_n")
     def instance_count(self, service: Any) -> int:

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import msgspec
 
+from routing.address_rules import ANYWHERE, AddressRules, address_rules
 from routing.addresses import (
     Address,
     AddressError,
@@ -21,9 +22,10 @@ from routing.addresses import (
 )
 from routing.document import InstanceSpec, LimitSpec, RouteSpec, ServiceSpec
 from routing.errors import ConfigurationError, Fault
+from routing.links import link_of
 from routing.matching import accepted_methods, host_key
 from routing.patterns import Pattern, PatternError, compile_pattern
-from routing.plans import InstancePlan, RoutePlan, ServicePlan
+from routing.plans import InstancePlan, Link, RoutePlan, ServicePlan
 from routing.reserved import shadows
 from routing.rewriting import PathChange, compile_rewrite, compile_strip_prefix
 
@@ -42,10 +44,15 @@ _BAD_SUBJECT = "must be caller, user, api_key, ip, route or header:Name"
 _BAD_NAME = "must be 1 to 100 letters, digits, '.', '_' or '-'"
 
 
-def compile_service(name: str, spec: ServiceSpec) -> ServicePlan:
-    """The plan of one service; raises ``ConfigurationError`` with all its faults."""
+def compile_service(name: str, spec: ServiceSpec, *, own: bool = False) -> ServicePlan:
+    """The plan of one service; raises ``ConfigurationError`` with all its faults.
+
+    *own* is the gateway's control plane, which may be where no other service may.
+    """
     findings = list(_service_findings(name, spec))
-    instances = tuple(_instances(spec.instances, findings))
+    link = Link(name, guarded=False) if own else link_of(name, spec, findings)
+    rules = ANYWHERE if own else address_rules()
+    instances = tuple(_instances(spec.instances, link, rules, findings))
     if findings:
         raise ConfigurationError([Fault(f"services.{name}", *finding) for finding in findings])
     return ServicePlan(name, spec, instances)
@@ -176,7 +183,9 @@ def _service_findings(name: str, spec: ServiceSpec) -> Iterator[Finding]:
         yield "sticky_cookie", "must be the name of a cookie"
 
 
-def _instances(specs: Iterable[InstanceSpec], findings: list[Finding]) -> Iterator[InstancePlan]:
+def _instances(
+    specs: Iterable[InstanceSpec], link: Link, rules: AddressRules, findings: list[Finding]
+) -> Iterator[InstancePlan]:
     seen: set[Address] = set()
     for place, spec in enumerate(specs):
         try:
@@ -187,7 +196,9 @@ def _instances(specs: Iterable[InstanceSpec], findings: list[Finding]) -> Iterat
         if address in seen:
             findings.append((f"instances[{place}].url", "is listed twice in this service"))
         seen.add(address)
-        yield InstancePlan(spec.url, address, spec.weight, spec.healthy)
+        if refusal := rules.refusal(address.host, address.port):
+            findings.append((f"instances[{place}].url", refusal))
+        yield InstancePlan(spec.url, address, spec.weight, spec.healthy, link)
 
 
 def _route_findings(spec: RouteSpec) -> Iterator[Finding]:

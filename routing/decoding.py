@@ -74,9 +74,7 @@ def _decode_each(content: Any) -> Decoded:
             faults.extend(error.faults)
             routes.extend(_closed(raw))
     limits = decode_limits(whole.limits, "limits")
-    document = Document(
-        format=whole.format, services=services, routes=tuple(routes), limits=limits
-    )
+    document = Document(format=whole.format, services=services, routes=tuple(routes), limits=limits)
     return Decoded(document, tuple(faults))
 
 
@@ -125,7 +123,7 @@ def decode_limits(raw: Any, where: str, file: str = "") -> tuple[LimitSpec, ...]
     except ConfigurationError as error:
         faults = [_as_written(fault, {"rate_limit": raw}) for fault in error.faults]
         raise ConfigurationError(
-            [replace(one, field=one.field.removeprefix("rate_limit")) for one in faults]
+            [replace(one, field=one.field.removeprefix("rate_limit").lstrip(".")) for one in faults]
         ) from None
     return held.rate_limit
 

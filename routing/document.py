@@ -25,6 +25,7 @@ StoreFailurePolicy = Literal["open", "closed", "local"]
 RetryCause = Literal["connect", "reset", "timeout", "500", "502", "503", "504"]
 BreakerScope = Literal["instance", "service", "both"]
 ProbeKind = Literal["http", "tcp"]
+TransportName = Literal["default", "native", "httpx"]
 WhenAllOut = Literal["refuse", "use_all"]
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
@@ -130,12 +131,27 @@ class OverloadSpec(_Spec, frozen=True):
     queue_timeout: Seconds = 1.0
 
 
+class TlsSpec(_Spec, frozen=True):
+    """TLS to instances with https URLs. Files are PEM, on every node, by absolute path.
+
+    ``ca_file`` replaces the system's authorities. ``server_name`` is what is asked for (SNI) and
+    verified instead of the instance's host. ``client_key`` may be part of ``client_cert``.
+    """
+
+    ca_file: str = ""
+    client_cert: str = ""
+    client_key: str = ""
+    server_name: str = ""
+    verify: bool = True
+
+
 class ServiceSpec(_Spec, frozen=True):
     """A backend. ``breaker: null`` means no breaker, ``health_check: null`` no active probe.
 
     ``hash_by`` is what ``consistent_hash`` keeps together. With a ``sticky_cookie`` a client stays
     with its instance. Over ``slow_start`` seconds a new or revived instance gets its full share.
-    With ``signed_identity`` it gets the verified caller as a signed token too.
+    With ``signed_identity`` it gets the verified caller as a signed token too. ``transport`` is
+    what speaks to it, by default what UPSTREAM_TRANSPORT says.
     """
 
     balancer: BalancerName = "round_robin"
@@ -150,6 +166,8 @@ class ServiceSpec(_Spec, frozen=True):
     signed_identity: bool = False
     ejection: EjectionSpec = EjectionSpec()
     overload: OverloadSpec = OverloadSpec()
+    transport: TransportName = "default"
+    tls: TlsSpec = TlsSpec()
 
 
 class AuthSpec(_Spec, frozen=True):

@@ -6,13 +6,30 @@ and the compiled forms of addresses, patterns and path changes.
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass
+from typing import Literal
 
 from routing.addresses import Address
 from routing.document import LimitSpec, RouteSpec, ServiceSpec
 from routing.paths import CanonicalPath
 from routing.patterns import Pattern
 from routing.rewriting import PathChange, changed_path
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """How the instances of *service* are spoken to. ``tls`` is ``None`` where nothing but the
+    transport's own context is asked for; ``server_name`` is empty where it is the host's.
+
+    Only the gateway's own control plane is not ``guarded``: the rules for addresses are not asked.
+    """
+
+    service: str = ""
+    transport: Literal["native", "httpx"] = "native"
+    tls: ssl.SSLContext | None = None
+    server_name: str = ""
+    guarded: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +40,7 @@ class InstancePlan:
     address: Address
     weight: int
     healthy: bool
+    link: Link = Link()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ import msgspec
 from django.conf import settings
 from django.db import transaction
 
-from audit.recorder import Source, acting, acting_as, record
+from audit.recorder import Source, acting, acting_as, gathered, record
 from routing.addresses import parse_instance_url
 from routing.decoding import decode_document
 from routing.difference import Diff, compare
@@ -102,7 +102,8 @@ def apply(
             stored = compile_rows()
             goal = _goal(stored, files.document, prune=prune)
             diff = compare(stored.document, goal)
-            write(stored, goal, diff, using)
+            with gathered(using):
+                write(stored, goal, diff, using)
             reached = compile_rows()
             _require(goal, reached.document)
             if dry_run:

@@ -37,7 +37,8 @@ SERVICE = Shape(
         "connect_timeout": "timeout.connect",
         "read_timeout": "timeout.read",
         "total_timeout": "timeout.total",
-        **_same("hash_by", "sticky_cookie", "slow_start"),
+        **_same("hash_by", "sticky_cookie", "slow_start", "transport"),
+        **_block("tls", "ca_file", "client_cert", "client_key", "server_name", "verify"),
         **_block("retry", "attempts", "backoff", "max_backoff", "on", "methods", "budget"),
         **_block("retry", "idempotency_key", "hedge_after"),
         **_block(

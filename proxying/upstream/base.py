@@ -19,6 +19,10 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from proxying.exchange import Body, Headers
+from routing.plans import InstancePlan, Link
+
+DIRECT = Link()
+"""Of no service, with nothing but defaults."""
 
 Stage = Literal["connect", "first_byte", "read", "total"]
 
@@ -49,12 +53,26 @@ class UpstreamTimeout(UpstreamError):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where an instance listens, taken apart at publish. ``authority`` is its Host header."""
+    """Where an instance listens and how it is spoken to, taken apart at publish. ``authority`` is
+    its Host header.
+    """
 
     scheme: str
     host: str
     port: int
     authority: bytes
+    link: Link = DIRECT
+
+    @classmethod
+    def of(cls, plan: InstancePlan) -> Origin:
+        """The origin of an instance."""
+        address = plan.address
+        return cls(address.scheme, address.host, address.port, address.authority, plan.link)
+
+    @property
+    def server_name(self) -> str:
+        """What is asked for, and verified, in TLS."""
+        return self.link.server_name or self.host
 
 
 @dataclass(slots=True)
@@ -78,8 +96,8 @@ class UpstreamRequest:
 class Timeouts:
     """Seconds. ``first_byte`` bounds the wait for the head of the answer once the request is sent,
     ``read`` each pause between two pieces of its body (of either body while both stream), and of
-    the upload when the upstream does not take it. ``total`` bounds connecting and the wait for the head together; the time a client
-    takes to upload is not counted.
+    the upload when the upstream does not take it. ``total`` bounds connecting and the wait for the
+    head together; the time a client takes to upload is not counted.
     """
 
     connect: float

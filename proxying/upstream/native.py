@@ -23,8 +23,8 @@ from proxying.wire.framing import request_head
 from proxying.wire.pool import Pool, PoolLimits, PoolStats
 from proxying.wire.resolve import AddressRule
 
-OriginKey = tuple[str, str, int]
-"""Scheme, host, port."""
+OriginKey = tuple[str, str, int, str, ssl.SSLContext | None]
+"""Scheme, host, port, service, TLS: services share no connections."""
 
 _IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"))
 
@@ -42,9 +42,10 @@ def _repeatable(request: UpstreamRequest) -> bool:
 class NativeTransport:
     """A ``Transport``. Belongs to the event loop it is first used on.
 
-    *tls* replaces the default context, which verifies certificates and host names against the
-    system's authorities. *allowed* is asked for every address before it is connected to. When
-    *max_waiting_per_origin* requests wait for a connection the next one fails at once.
+    *tls* is for origins whose link brings no context; by default it verifies certificates and host
+    names against the system's authorities. *allowed* is asked for every address before it is
+    connected to, unless the link says otherwise. When *max_waiting_per_origin* requests wait for a
+    connection the next one fails at once.
     """
 
     def __init__(
@@ -119,7 +120,8 @@ class NativeTransport:
         return await pool.acquire(seconds, "connect", fresh=fresh)
 
     def _pool(self, origin: Origin) -> Pool:
-        key = (origin.scheme, origin.host, origin.port)
+        link = origin.link
+        key = (origin.scheme, origin.host, origin.port, link.service, link.tls)
         pool = self._pools.get(key)
         if pool is None:
             if self._closed:
@@ -128,9 +130,10 @@ class NativeTransport:
             pool = self._pools[key] = Pool(
                 origin.host,
                 origin.port,
-                tls=self._tls if origin.scheme == "https" else None,
+                tls=(link.tls or self._tls) if origin.scheme == "https" else None,
+                server_name=origin.server_name,
                 limits=self._limits,
-                allowed=self._allowed,
+                allowed=self._allowed if link.guarded else None,
             )
         return pool
 

@@ -38,7 +38,7 @@ class PoolStats:
 
 
 class Pool:
-    """Connections to *host*:*port*, with TLS when *tls* is given."""
+    """Connections to *host*:*port*, with TLS when *tls* is given, to whom *server_name* names."""
 
     def __init__(
         self,
@@ -46,12 +46,14 @@ class Pool:
         port: int,
         *,
         tls: ssl.SSLContext | None,
+        server_name: str,
         limits: PoolLimits,
         allowed: AddressRule | None,
     ) -> None:
         self._host = host
         self._port = port
         self._tls = tls
+        self._server_name = server_name
         self._limits = limits
         self._allowed = allowed
         self._loop = asyncio.get_running_loop()
@@ -148,7 +150,7 @@ class Pool:
                 lambda: connection,
                 sock=sock,
                 ssl=self._tls,
-                server_hostname=self._host if self._tls else None,
+                server_hostname=self._server_name if self._tls else None,
             )
         except BaseException:
             sock.close()

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import socket
 from asyncio.staggered import staggered_race
 from collections.abc import Callable, Sequence
 from itertools import chain, zip_longest
 from typing import Any
+
+logger = logging.getLogger(__name__)
 
 _STAGGER = 0.25
 
@@ -37,12 +40,14 @@ def _by_turns(addresses: Sequence[Address]) -> list[Address]:
     return [address for address in turns if address is not None]
 
 
-async def _look_up(host: str, port: int, allowed: AddressRule | None) -> list[Address]:
+async def look_up(host: str, port: int, allowed: AddressRule | None) -> list[Address]:
+    """The addresses to try, in order. Raises ``OSError`` or ``UnicodeError``."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses: list[Address] = [(family, address) for family, _, _, _, address in found]
     if allowed is not None:
         addresses = [address for address in addresses if allowed(str(address[1][0]))]
     if not addresses:
+        logger.warning("%s:%d is at no address that upstreams may have", host, port)
         raise NoAddressError("no address that may be connected to")
     return _by_turns(addresses)
 
@@ -63,7 +68,7 @@ async def connected_socket(
     host: str, port: int, allowed: AddressRule | None = None
 ) -> socket.socket:
     """A connected, non-blocking TCP socket to *host*. Raises ``OSError`` or ``UnicodeError``."""
-    addresses = await _look_up(host, port, allowed)
+    addresses = await look_up(host, port, allowed)
     if len(addresses) == 1:
         return await _connect(*addresses[0])
     attempts = [functools.partial(_connect, *address) for address in addresses]

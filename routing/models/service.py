@@ -9,7 +9,13 @@ from django.db.models import Q
 
 from audit.tracking import TrackedModel
 from routing import rows, table
-from routing.document import BalancerName, InstanceSpec, ServiceSpec, TimeoutSpec
+from routing.document import (
+    BalancerName,
+    InstanceSpec,
+    ServiceSpec,
+    TimeoutSpec,
+    TransportName,
+)
 from routing.models.resilience import RESILIENCE_CONSTRAINTS, ResilienceFields, positive
 from routing.shapes import Change
 
@@ -60,6 +66,43 @@ class Service(ResilienceFields, TrackedModel):
         "asymmetric JWT_ALGORITHM; without a key its routes are closed.",
     )
 
+    transport = models.CharField(
+        max_length=20,
+        choices=rows.choices_of(get_args(TransportName)),
+        default="default",
+        help_text="What speaks to the instances: httpx where they are to be asked by HTTP/2. "
+        "Default: what UPSTREAM_TRANSPORT says.",
+    )
+    tls_ca_file = models.CharField(
+        "CA file",
+        max_length=255,
+        blank=True,
+        help_text="PEM file of the authorities that are believed. Empty: the system's.",
+    )
+    tls_client_cert = models.CharField(
+        "client certificate",
+        max_length=255,
+        blank=True,
+        help_text="PEM file of the certificate the gateway shows. Empty: none.",
+    )
+    tls_client_key = models.CharField(
+        "client key",
+        max_length=255,
+        blank=True,
+        help_text="PEM file of its key, unencrypted. Empty: in the certificate's file.",
+    )
+    tls_server_name = models.CharField(
+        "server name",
+        max_length=253,
+        blank=True,
+        help_text="Name that is asked for (SNI) and verified. Empty: the instance's host.",
+    )
+    tls_verify = models.BooleanField(
+        "verify",
+        default=True,
+        help_text="Off believes any certificate: whoever is on the way can read and change all.",
+    )
+
     objects = rows.ConfigurationQuerySet.as_manager()
 
     class Meta:
@@ -67,6 +110,7 @@ class Service(ResilienceFields, TrackedModel):
         ordering = ["name"]
         constraints = [
             rows.one_of("balancer", get_args(BalancerName), "services_balancer"),
+            rows.one_of("transport", get_args(TransportName), "services_transport"),
             models.CheckConstraint(
                 condition=positive("connect_timeout", "read_timeout", "total_timeout"),
                 name="services_timeouts",

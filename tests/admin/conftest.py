@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from audit.models import AuditEntry
 from keys.models import ArchivedApiKey
-from proxying.models import BreakerState
+from proxying.models import BreakerOverride, BreakerState, InstanceHealth
 from quotas.models import Plan, RateLimit, RateLimitRecord, RateLimitRollup
 from routing.models import Revision, RevisionHead
 from tests.models import world
@@ -30,6 +30,11 @@ def everything(db: None) -> None:
     Plan.objects.create(name="bronze", daily=1000)
     BreakerState.objects.create(
         service="billing", instance="http://10.0.0.1", node="n", changed_at=now, reported_at=now
+    )
+    instance = {"service": "billing", "instance": "http://10.0.0.1"}
+    BreakerOverride.objects.create(**instance, action="reset")
+    InstanceHealth.objects.create(
+        **instance, node="n", healthy=True, changed_at=now, checked_at=now
     )
     Revision.objects.create(number=1, sha256="1" * 64, document='{"format": 1}')
     Revision.objects.create(number=2, sha256="2" * 64, document='{"format": 1}')

@@ -14,7 +14,7 @@ from django.urls import reverse
 
 from audit.models import AuditEntry
 from keys.models import ApiKey, ArchivedApiKey, Consumer
-from proxying.models import BreakerState
+from proxying.models import BreakerOverride, BreakerState, InstanceHealth
 from quotas.models import Plan, RateLimit, RateLimitRecord, RateLimitRollup
 from routing.models import Revision, Route, Service, ServiceInstance
 from tests.admin.conftest import grant
@@ -27,12 +27,14 @@ EDITABLE: list[type[models.Model]] = [
     Plan,
     Consumer,
     ApiKey,
+    BreakerOverride,
 ]
 READ_ONLY: list[type[models.Model]] = [
     Revision,
     RateLimitRecord,
     RateLimitRollup,
     BreakerState,
+    InstanceHealth,
     AuditEntry,
     ArchivedApiKey,
 ]

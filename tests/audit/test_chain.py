@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from audit.chain import GENESIS, link_hash
 from audit.models import AuditEntry, ChainHead, ChainStub, node_name
-from audit.recorder import record
+from audit.recorder import gathered, record
 
 pytestmark = pytest.mark.django_db
 
@@ -260,3 +260,20 @@ def test_entries_written_before_there_was_a_chain_become_its_beginning() -> None
         ("x.second", 2),
     ]
     assert verify() == ""
+
+
+def test_what_is_gathered_is_written_in_order_at_the_end(db: None) -> None:
+    with gathered("default"):
+        record("one.first")
+        record("one.second")
+        assert not AuditEntry.objects.filter(action__startswith="one.").exists()
+    actions = AuditEntry.objects.filter(action__startswith="one.").order_by("sequence")
+    assert [entry.action for entry in actions] == ["one.first", "one.second"]
+    assert not verify()
+
+
+def test_what_is_gathered_in_a_block_that_fails_is_not_written(db: None) -> None:
+    with pytest.raises(ValueError), gathered("default"):
+        record("one.first")
+        raise ValueError
+    assert not AuditEntry.objects.filter(action="one.first").exists()

@@ -86,7 +86,7 @@ def test_an_aim_is_reached_or_missed(ours: float, verdict: str) -> None:
     assert row(compared("Envoy", [ours], [100.0]), "Envoy")[5] == f"≥ 1.3: {verdict}"
 
 
-def test_memory_is_that_of_the_serving_processes_and_all_is_beside_it() -> None:
+def test_memory_is_that_of_the_worker_and_all_is_beside_it() -> None:
     assert row(compared("Envoy", [1.0], [1.0]), "gateway")[8] == "100 (180 in all)"
 
 
@@ -117,6 +117,13 @@ def test_added_latency_is_what_direct_does_not_explain() -> None:
 def test_added_p99_is_held_against_envoys() -> None:
     section = report.latency_section([latency("gateway", 4.0), latency("Envoy", 3.0)])
     assert "gateway / Envoy: 1.50 (aim ≤ 1.5: reached)" in section
+
+
+@pytest.mark.parametrize(("ours", "envoy"), [(0.5, 3.0), (4.0, 1.0)])
+def test_added_p99_that_noise_made_negative_reaches_no_aim(ours: float, envoy: float) -> None:
+    section = report.latency_section([latency("gateway", ours), latency("Envoy", envoy)])
+    assert "nothing follows" in section
+    assert "reached" not in section
 
 
 def test_a_curve_is_held_to_its_first_point_and_shows_only_what_it_has() -> None:

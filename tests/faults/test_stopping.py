@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.faults.conftest import Lab
 from tests.faults.outcomes import figures
+from tests.faults.processes import workers_of
 from tests.faults.waiting import eventually
 from tests.support.load import Load
 from tests.support.process import GatewayProcess
@@ -63,11 +64,11 @@ def test_a_stopping_node_says_so_serves_on_and_ends_streams_at_the_deadline(
 def test_replacing_the_workers_loses_nothing(lab: Lab) -> None:
     process = lab.gateway.process
     assert process is not None
-    before = _children(process.pid)
+    before = workers_of(process.pid)
     with lab.load(rate=100, connections=8).running() as load:
         time.sleep(0.3)
         process.send_signal(signal.SIGHUP)
-        eventually(lambda: not before & _children(process.pid), seconds=30)
+        eventually(lambda: not before & workers_of(process.pid), seconds=30)
     found = figures("SIGHUP", load.outcomes, received=sum(lab.received()))
     assert found.errors == 0
 
@@ -75,10 +76,10 @@ def test_replacing_the_workers_loses_nothing(lab: Lab) -> None:
 def test_a_worker_that_is_killed_is_replaced_and_another_one_checks(lab: Lab) -> None:
     process = lab.gateway.process
     assert process is not None
-    workers = _children(process.pid)
+    workers = workers_of(process.pid)
     victim = min(workers)
     os.kill(victim, signal.SIGKILL)
-    eventually(lambda: len(_children(process.pid) - {victim}) == len(workers), seconds=20)
+    eventually(lambda: len(workers_of(process.pid) - {victim}) == len(workers), seconds=20)
     lab.kill(0)
     address = lab.proxies[0].url
     eventually(lambda: 0.0 in lab.metric("gateway_instance_healthy", address), seconds=5)
@@ -86,16 +87,3 @@ def test_a_worker_that_is_killed_is_replaced_and_another_one_checks(lab: Lab) ->
 
 def _status(gateway: GatewayProcess, target: str) -> int:
     return request(gateway.port, "GET", target).status
-
-
-def _children(pid: int) -> set[int]:
-    """Worker processes of the supervisor *pid*, by what they run."""
-    found = set()
-    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split():
-        try:
-            command = Path(f"/proc/{child}/cmdline").read_bytes()
-        except OSError:
-            continue
-        if b"spawn_main" in command:
-            found.add(int(child))
-    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from routing.addresses import Address, AddressError, is_forbidden, parse_instance_url
+from routing.addresses import Address, AddressError, parse_instance_url
 
 
 @pytest.mark.parametrize(
@@ -76,17 +76,6 @@ def test_an_origin_is_taken_apart(url: str, address: Address) -> None:
         ("http://127.0.0.01", "four decimal"),
         ("http://127.0.0.256", "four decimal"),
         ("http://1.2.3.4.5", "four decimal"),
-        ("http://169.254.169.254", "metadata"),
-        ("http://169.254.0.1:80", "metadata"),
-        ("http://100.100.100.200", "metadata"),
-        ("http://0.0.0.0:8000", "unspecified"),
-        ("http://[fe80::1]", "link-local"),
-        ("http://[febf::1]", "link-local"),
-        ("http://[fd00:ec2::254]", "metadata"),
-        ("http://[fd00:0ec2:0::0254]", "metadata"),
-        ("http://[64:ff9b::a9fe:a9fe]", "metadata"),
-        ("http://[2002:a9fe:a9fe::]", "metadata"),
-        ("http://[::]", "unspecified"),
         ("http://[::ffff:169.254.169.254]", "mapped"),
         ("http://[::ffff:7f00:1]", "mapped"),
         ("http://[fe80::1%eth0]", "zone"),
@@ -95,7 +84,6 @@ def test_an_origin_is_taken_apart(url: str, address: Address) -> None:
         ("http://[]", "not valid"),
         ("http://[example.com]", "not valid"),
         ("http://[127.0.0.1]", "not valid"),
-        ("http://metadata.google.internal", "metadata"),
         ("http://example.com.", "letters, digits"),
         ("http://example..com", "letters, digits"),
         ("http://-example.com", "letters, digits"),
@@ -116,20 +104,3 @@ def test_a_refusal_never_repeats_a_password() -> None:
     with pytest.raises(AddressError) as refusal:
         parse_instance_url("http://user:hunter2@example.com")
     assert "hunter2" not in str(refusal.value)
-
-
-@pytest.mark.parametrize(
-    ("address", "forbidden"),
-    [
-        ("169.254.169.254", True),
-        ("::ffff:169.254.169.254", True),
-        ("fe80::1%eth0", True),
-        ("0.0.0.0", True),
-        ("127.0.0.1", False),
-        ("::1", False),
-        ("10.0.0.1", False),
-        ("64:ff9b::a00:1", False),
-    ],
-)
-def test_a_resolved_address_is_judged_like_a_written_one(address: str, forbidden: bool) -> None:
-    assert is_forbidden(address) is forbidden

@@ -8,6 +8,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+APART = 0.01
+
 
 @dataclass(frozen=True, slots=True)
 class Hit:
@@ -51,6 +53,8 @@ class Flood:
         async with asyncio.TaskGroup() as group:
             for _ in range(self.connections):
                 group.create_task(self._connection())
+                # Apart, so that a worker without work takes the next and not one worker all.
+                await asyncio.sleep(APART)
         return self
 
     async def _connection(self) -> None:

@@ -1,0 +1,31 @@
+"""The transports of a worker: each origin is asked by the one its service names."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any
+
+from proxying.upstream.base import Origin, Timeouts, Transport, UpstreamAnswer, UpstreamRequest
+from proxying.upstream.httpx import HttpxTransport
+from proxying.upstream.native import NativeTransport
+from proxying.wire.resolve import AddressRule
+
+
+class Transports:
+    """A ``Transport`` over all of them."""
+
+    def __init__(self, *, allowed: AddressRule | None = None) -> None:
+        self._native: Transport = NativeTransport(allowed=allowed)
+        self._httpx: Transport = HttpxTransport(allowed=allowed)
+
+    def send(
+        self, origin: Origin, request: UpstreamRequest, timeouts: Timeouts
+    ) -> Coroutine[Any, Any, UpstreamAnswer]:
+        """As ``Transport.send``; what it returns is awaited."""
+        transport = self._native if origin.link.transport == "native" else self._httpx
+        return transport.send(origin, request, timeouts)
+
+    async def close(self) -> None:
+        """Close every idle connection."""
+        await self._native.close()
+        await self._httpx.close()

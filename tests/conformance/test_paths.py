@@ -1,0 +1,15 @@
+"""Paths, queries, hosts and methods: what is matched is what is forwarded."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conformance.case import Case, play, rows
+from tests.conformance.front import Front
+from tests.conformance.origin import Origin
+from tests.conformance.path_table import CASES
+
+
+@pytest.mark.parametrize("case", rows(CASES))
+def test_a_path(case: Case, front: Front, origin: Origin) -> None:
+    play(case, front, origin)

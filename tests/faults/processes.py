@@ -1,0 +1,27 @@
+"""The processes of a running gateway, found as an operator would."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def workers_of(supervisor: int) -> set[int]:
+    """Process ids of the data plane's workers."""
+    return {pid for pid, command in _children(supervisor) if b"spawn_main" in command}
+
+
+def control_plane_of(supervisor: int) -> int:
+    """Process id of the control plane."""
+    mark = b"gateway_project.control_plane"
+    return next(pid for pid, command in _children(supervisor) if mark in command)
+
+
+def _children(pid: int) -> list[tuple[int, bytes]]:
+    found = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text("ascii").split():
+            try:
+                found.append((int(child), Path(f"/proc/{child}/cmdline").read_bytes()))
+            except OSError:
+                continue
+    return found
