@@ -132,10 +132,15 @@ async def memory(url: str) -> None:
 @contextmanager
 def _mariadb() -> Any:
     with tempfile.TemporaryDirectory() as directory, servers.mariadb(Path(directory)) as server:
-        os.environ["DJANGO_SETTINGS_MODULE"] = "tests.django_settings"
-        import tests.django_settings  # noqa: F401  # sets the environment before the product reads it
-
-        os.environ["DATABASE_URL"] = server.url
+        os.environ |= {
+            "DJANGO_SETTINGS_MODULE": "gateway_project.settings",
+            "ENV_FILE": os.devnull,
+            "SECRET_KEY": "a-secret-of-the-benchmark-0123456789-abcdefgh",
+            "JWT_SECRET_KEY": "another-secret-of-the-benchmark-0123456789-abc",
+            "VAR_DIRECTORY": directory,
+            "DATABASE_URL": server.url,
+            "LOG_LEVEL": "ERROR",
+        }
         import django
 
         django.setup()
@@ -189,6 +194,7 @@ def _show_pages() -> None:
 
     client = Client()
     client.force_login(User.objects.create_superuser("bench"))
+    client.defaults["SERVER_NAME"] = "localhost"
     usage, records = "/admin/quotas/ratelimitrollup/", "/admin/quotas/ratelimitrecord/"
     addresses = [f"{usage}?period={period}" for period in ("today", "7d", "30d", "90d")]
     addresses += [f"{usage}?period={period}&caller=consumer:c7" for period in ("7d", "90d")]

@@ -30,7 +30,10 @@ _LINGER_SECONDS = 2.0
 """How long a replaced worker waits for clients to send on connections it would rather close."""
 _LOOK_SECONDS = 0.05
 _ALIVE_SECONDS = 0.5
+_START_SECONDS = 120.0
+"""For a new worker to serve: it may wait for a database that hangs before it does without."""
 _RETIRE = signal.SIGUSR2
+_STOPPING = frozenset((signal.SIGTERM, signal.SIGINT))
 
 
 class DrainingConfig(uvicorn.Config):
@@ -151,8 +154,8 @@ class Workers(Multiprocess):
         """Replace one worker after the other, each once its successor serves."""
         for index, old in enumerate(self.processes):
             new = self._new_worker()
-            if not new.wait_until_ready(self.config.timeout_worker_healthcheck, self.should_exit):
-                logger.error("a new worker did not start; the old ones stay")
+            if not self._serves(new):
+                logger.error("a new worker did not start to serve; the old ones stay")
                 new.kill()
                 new.join()
                 return
@@ -160,6 +163,17 @@ class Workers(Multiprocess):
             if isinstance(old, _Worker):
                 old.retire()
                 self._retiring.append(old)
+
+    def _serves(self, worker: _Worker) -> bool:
+        """Wait until *worker* serves; ``False`` when it does not, or all are to stop."""
+        end = time.monotonic() + _START_SECONDS
+        while time.monotonic() < end and worker.process.is_alive():
+            if not _STOPPING.isdisjoint(self.signal_queue):
+                return False
+            if worker.is_ready(timeout=1):
+                return True
+            time.sleep(_LOOK_SECONDS)
+        return False
 
     def _new_worker(self) -> _Worker:
         worker = _Worker(self.config, self.sockets)

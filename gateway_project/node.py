@@ -25,7 +25,10 @@ from proxying.control_plane import control_plane_plan
 from proxying.forwarding import Forwarder
 from proxying.gateway import Gateway
 from proxying.snapshot import Snapshots
+from proxying.upstream.base import Transport
 from proxying.upstream.transports import Transports
+from proxying.upstream.upgrade import UpgradeTransport
+from proxying.websockets import WebSockets
 from routing.address_rules import address_rules
 from routing.table import Table
 from routing.watching import RevisionWatcher
@@ -53,9 +56,9 @@ class Node:
         self._refusals = RefusalLog(self._writer, metrics.DROPPED.labels("audit").inc)
         self._keys = self._key_lookup()
         self._tokens = TokenSide(self._settings, self._reader)
-        permitted = address_rules().permits
-        self._transport = Transports(allowed=permitted)
-        self._health = HealthSide(self._settings, self._reader, self._writer, permitted)
+        self._permitted = address_rules().permits
+        self._transport = Transports(allowed=self._permitted)
+        self._health = HealthSide(self._settings, self._reader, self._writer, self._permitted)
         self._snapshots = Snapshots(self._health.upstreams)
         self._revisions = RevisionWatcher(self._reader, self._settings.var_directory, self._install)
         self._redis = SharedRedis(self._settings.redis_timeout) if redis.configured() else None
@@ -112,15 +115,26 @@ class Node:
             snapshots=self._snapshots,
             authenticator=Authenticator(self._keys, self._tokens.tokens),
             meter=self._quotas.meter,
-            forwarder=Forwarder(
-                self._transport,
-                max_body_bytes=settings.max_body_bytes,
-                signer=self._tokens.identity,
+            forwarder=self._forwarder(self._transport),
+            websockets=WebSockets(
+                self._forwarder(
+                    UpgradeTransport(
+                        idle_seconds=settings.websocket_idle_seconds, allowed=self._permitted
+                    )
+                ),
+                max_per_caller=settings.websocket_max_per_caller,
             ),
             local=self.probes.handlers(metrics=settings.prometheus_enabled),
             control_plane=control_plane_plan(port) if port is not None else None,
             observers=(metrics.observe, access_log.observe),
             refusal_observers=(refusal_log.observer(self._refusals),),
+        )
+
+    def _forwarder(self, transport: Transport) -> Forwarder:
+        return Forwarder(
+            transport,
+            max_body_bytes=self._settings.max_body_bytes,
+            signer=self._tokens.identity,
         )
 
     def _install(self, number: int, sha256: str, table: Table) -> None:

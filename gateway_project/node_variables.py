@@ -117,6 +117,18 @@ class NodeVariables:
     max_target_bytes: int = _requests(
         8192, "Bytes of a request target.", minimum=256, maximum=65_536
     )
+    websocket_idle_seconds: float = _requests(
+        300,
+        "Seconds without a byte either way after which a WebSocket is closed.",
+        minimum=0.1,
+        maximum=86400,
+    )
+    websocket_max_per_caller: int = _requests(
+        1000,
+        "WebSockets one caller, or one address on a public route, may have open at a worker.",
+        minimum=1,
+        maximum=1_000_000,
+    )
     upstream_transport: str = _requests(
         "native", "What speaks to upstreams.", choices=("native", "httpx")
     )

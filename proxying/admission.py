@@ -15,6 +15,7 @@ from random import Random
 
 from proxying.errors import BadRequest, LoopDetected, MethodNotAllowed
 from proxying.exchange import Exchange
+from proxying.handshake import requested_key
 from proxying.headers import is_traceparent, is_visible_ascii, passed_through_us, values_of
 from routing.paths import canonical
 from runtime.networks import Network, client_address, contains
@@ -50,7 +51,7 @@ def admit(exchange: Exchange, bounds: Bounds) -> None:
     """Fill in who asks for what; raises what the request is refused with.
 
     Raises ``BadRequest`` (400, 414, 417, 431, 501), ``BadPath``, ``MethodNotAllowed``,
-    ``LoopDetected``.
+    ``UpgradeRequired``, ``LoopDetected``.
     """
     found = _collect(exchange, bounds.header_block)
     exchange.request_id = _request_id(found.get(b"x-request-id"))
@@ -73,8 +74,8 @@ def admit(exchange: Exchange, bounds: Bounds) -> None:
     exchange.traceparent = _traceparent(found.get(b"traceparent"))
     if exchange.method in _NEVER_FORWARDED:
         raise MethodNotAllowed(exchange.method, FORWARDABLE)
-    if any(value.lower() == b"websocket" for value in found.get(b"upgrade", ())):
-        raise BadRequest("WebSocket is not proxied yet", 501, "not_implemented")
+    if b"upgrade" in found:
+        exchange.websocket_key = requested_key(exchange)
     for expectation in found.get(b"expect", ()):
         if expectation.lower() != b"100-continue":
             raise BadRequest("only 100-continue can be expected", 417, "expectation_failed")

@@ -7,7 +7,9 @@
     ├── RouteNotFound         404
     ├── MethodNotAllowed      405, with the methods that would do
     ├── BodyTooLarge          413
+    ├── UpgradeRequired       426, another version of the WebSocket protocol would do
     ├── RateLimited           429, with the limiter's decision
+    ├── TooManyWebSockets     429, as many WebSockets of this caller are open as may be
     ├── NoInstance            503, the service has no instance to ask
     ├── BreakerOpen           503, every instance's breaker is open
     ├── Overloaded            503, as many requests run and wait as may
@@ -67,6 +69,17 @@ class RateLimited(ProxyError):
     def __init__(self, decision: Decision) -> None:
         super().__init__(f"limit reached; try again in {decision.retry_after} s")
         self.decision = decision
+
+
+class UpgradeRequired(ProxyError):
+    """A WebSocket handshake of a version that is not carried."""
+
+
+class TooManyWebSockets(ProxyError):
+    """The caller has as many WebSockets open as it may have."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"{most} WebSockets of this caller are open, close one first")
 
 
 class NoInstance(ProxyError):

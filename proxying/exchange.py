@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from keys.authentication import Caller
+    from proxying.wire.tunnel import FarEnd
     from quotas.bucket import Decision
     from routing.paths import CanonicalPath
     from routing.table import RoutePlan
@@ -67,6 +68,8 @@ class Exchange:
     port: int = 80
     """The port the request arrived on."""
     version: bytes = b"1.1"
+    upgradable: bool = False
+    """Whether the binding can make a tunnel of the connection."""
 
     started: float = 0.0
     """``time.perf_counter()`` when the request head was complete."""
@@ -85,6 +88,8 @@ class Exchange:
     canonical: CanonicalPath | None = None
     failure: Exception | None = None
     """Why the request was not admitted; answered when the journey begins."""
+    websocket_key: bytes = b""
+    """Of a WebSocket handshake; empty for every other request."""
     route: RoutePlan | None = None
     caller: Caller | None = None
     decision: Decision | None = None
@@ -92,9 +97,9 @@ class Exchange:
     instance: str = ""
     upstream_seconds: float = 0.0
     received: int = 0
-    """Bytes of the request body read so far."""
+    """Bytes of the request body, or from a tunnel's client, read so far."""
     sent: int = 0
-    """Bytes of the answer's body handed to the binding so far."""
+    """Bytes of the answer's body, or from a tunnel's upstream, handed to the binding so far."""
     error: str = ""
     """Code of the problem the gateway answered with; empty when the upstream answered."""
 
@@ -107,6 +112,8 @@ class Answer:
     headers: Headers
     body: Body
     on_close: Callable[[BaseException | None], None] | None = field(default=None)
+    far_end: FarEnd | None = None
+    """With a 101: the upstream's end of the tunnel that the binding makes."""
 
     def close(self, error: BaseException | None = None) -> None:
         """Give back what the exchange holds. *error* is why the body was not delivered whole."""

@@ -27,9 +27,10 @@ from proxying.retry import parse_retry_after
 from proxying.snapshot import Plan
 from proxying.upload import Upload
 from proxying.upstream.base import Timeouts, Transport, UpstreamError, UpstreamRequest
+from proxying.upstream.upgrade import UPGRADE, Switched
 
 _METHODS_WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
-_NO_CONTENT = 204
+_BODILESS = frozenset((101, 204))
 
 
 class Forwarder:
@@ -84,7 +85,12 @@ class Forwarder:
         """
         exchange, upstream = forwarding.exchange, forwarding.plan.upstream
         after = upstream.retry.hedge_after
-        if after is None or exchange.method != "GET" or exchange.body.size != 0:
+        if (
+            after is None
+            or exchange.method != "GET"
+            or exchange.body.size != 0
+            or exchange.websocket_key
+        ):
             await forwarding.send(attempt, self._transport, self._clock())
             return attempt
 
@@ -194,10 +200,13 @@ class _Forwarding:
             request_id=self.exchange.request_id,
             limits=limit_headers(self.exchange.decision),
             date=http_date(),
-            bodiless=received.status == _NO_CONTENT,
+            bodiless=received.status in _BODILESS,
         )
         headers.extend(self._stay(attempt))
         relay = _Relay(self.exchange, attempt, received)
+        if isinstance(received, Switched):
+            headers.extend(UPGRADE)
+            return Answer(received.status, headers, relay, relay.close, received.far_end)
         return Answer(received.status, headers, relay, relay.close)
 
     def _stay(self, attempt: Attempt) -> Headers:

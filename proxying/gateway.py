@@ -30,6 +30,7 @@ from proxying.forwarding import Forwarder
 from proxying.problems import problem_answer, problem_of
 from proxying.snapshot import Plan, Snapshots
 from proxying.upstream.base import UpstreamError
+from proxying.websockets import WebSockets
 from quotas.bucket import Decision
 from quotas.errors import LimiterUnavailable
 from quotas.meter import Meter
@@ -65,6 +66,7 @@ class Gateway:
     meter: Meter | None
     """``None`` when ``RATE_LIMIT_ENABLED`` is off."""
     forwarder: Forwarder
+    websockets: WebSockets
     local: Mapping[str, LocalHandler] = field(default_factory=dict)
     """The gateway's own endpoints that are answered in the data plane, by path."""
     control_plane: Plan | None = None
@@ -117,6 +119,8 @@ class Gateway:
         exchange.decision = await self._spend(exchange, plan)
         if not takes_another_hop(exchange):
             return options_answer(exchange, plan.route.allow or FORWARDABLE)
+        if exchange.websocket_key:
+            return await self.websockets.open(exchange, plan)
         return await self.forwarder.forward(exchange, plan)
 
     def _match(self, exchange: Exchange) -> Plan:

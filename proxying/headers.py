@@ -172,7 +172,7 @@ def response_headers(
 ) -> Headers:
     """Headers for the client. A missing ``Date`` is added (RFC 9110 §6.6.1).
 
-    *bodiless* is a 204: it may carry no ``Content-Length`` (RFC 9110 §8.6).
+    *bodiless* is a 101 or a 204: it may carry no ``Content-Length`` (RFC 9110 §8.6).
     """
     leaving = nominated(received)
     dropped = _NEVER_FROM_UPSTREAM

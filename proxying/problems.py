@@ -11,6 +11,7 @@ from keys.authentication import challenge
 from keys.errors import AuthenticationError, KeyStoreUnavailable
 from proxying import errors
 from proxying.exchange import Answer, Bytes, Exchange, Headers
+from proxying.handshake import VERSION as WEBSOCKET_VERSION
 from proxying.headers import GATEWAY_NAME
 from proxying.upstream.base import (
     ConnectFailed,
@@ -40,7 +41,9 @@ _STATUS: dict[type[Exception], tuple[int, str, str]] = {
     errors.RouteNotFound: (404, "route_not_found", ""),
     errors.MethodNotAllowed: (405, "method_not_allowed", ""),
     errors.BodyTooLarge: (413, "body_too_large", ""),
+    errors.UpgradeRequired: (426, "upgrade_required", ""),
     errors.RateLimited: (429, "rate_limited", ""),
+    errors.TooManyWebSockets: (429, "rate_limited", ""),
     errors.NoInstance: (503, "no_instance", ""),
     errors.BreakerOpen: (503, "breaker_open", ""),
     errors.Overloaded: (503, "overloaded", ""),
@@ -64,6 +67,13 @@ _STATUS: dict[type[Exception], tuple[int, str, str]] = {
 }
 """Exception → status, code, and the detail where the exception's own text is for the log only."""
 
+_WEBSOCKET_WOULD_DO = (
+    (b"sec-websocket-version", WEBSOCKET_VERSION),
+    (b"upgrade", b"websocket"),
+    (b"connection", b"upgrade"),
+)
+"""Of a 426: RFC 6455 4.4 asks for the version, RFC 9110 15.5.22 for Upgrade."""
+
 
 def problem_of(error: Exception) -> Problem:
     """What *error* means to the client; anything unknown is a 500 that tells nothing."""
@@ -84,15 +94,27 @@ def _headers(error: Exception) -> tuple[tuple[bytes, bytes], ...]:
             return ((b"allow", error.allow.encode()),)
         case AuthenticationError():
             return ((b"www-authenticate", challenge(error).encode()),)
+        case errors.UpgradeRequired():
+            return _WEBSOCKET_WOULD_DO
+    seconds = _retry_seconds(error)
+    return () if seconds is None else ((b"retry-after", b"%d" % max(1, seconds)),)
+
+
+def _retry_seconds(error: Exception) -> int | None:
+    match error:
         case errors.RateLimited():
-            return (_retry_after(error.decision.retry_after),)
+            return error.decision.retry_after
         case errors.BreakerOpen():
-            return (_retry_after(error.retry_after),)
+            return error.retry_after
         case (
-            KeyStoreUnavailable() | LimiterUnavailable() | errors.Overloaded() | errors.NoInstance()
+            KeyStoreUnavailable()
+            | LimiterUnavailable()
+            | errors.Overloaded()
+            | errors.NoInstance()
+            | errors.TooManyWebSockets()
         ):
-            return (_retry_after(SOON),)
-    return ()
+            return SOON
+    return None
 
 
 def problem_answer(exchange: Exchange, problem: Problem, limits: Headers, date: bytes) -> Answer:
@@ -120,7 +142,3 @@ def problem_answer(exchange: Exchange, problem: Problem, limits: Headers, date: 
     ]
     exchange.error = problem.code
     return Answer(problem.status, headers, Bytes(b"" if exchange.method == "HEAD" else content))
-
-
-def _retry_after(seconds: int) -> tuple[bytes, bytes]:
-    return b"retry-after", str(max(1, seconds)).encode()

@@ -25,6 +25,9 @@ from routing.plans import InstancePlan, ServicePlan
 
 Clock = Callable[[], float]
 
+_LONGEST_RETRY_AFTER = 3600.0
+"""Seconds a client is told to wait at most: a breaker may be forced open for good."""
+
 
 class Instance:
     """One address of a service: where it is, what runs there, and whether it may be asked."""
@@ -213,9 +216,10 @@ class Upstream:
 
     def _retry_after(self, now: float) -> int:
         if not self._service_allows(now) and self.breaker is not None:
-            return math.ceil(self.breaker.retry_after(now))
-        waits = [each.breaker.retry_after(now) for each in self.instances if each.breaker]
-        return math.ceil(min(waits, default=0.0))
+            waits = [self.breaker.retry_after(now)]
+        else:
+            waits = [each.breaker.retry_after(now) for each in self.instances if each.breaker]
+        return math.ceil(min(*waits, _LONGEST_RETRY_AFTER) if waits else 0.0)
 
     def _bound_ejection(self, share: float) -> None:
         """Let breakers open only while no more than *share* of the instances is out."""

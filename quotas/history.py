@@ -6,7 +6,7 @@ The same for records and for their sums, which have the same columns. Leans on t
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, TypedDict, TypeVar, cast
+from typing import Any, Self, TypedDict, TypeVar, cast
 
 from django.db import models
 from django.db.models import F, QuerySet, Sum
@@ -27,23 +27,23 @@ class Counts(TypedDict):
 class RecordQuerySet(QuerySet[ModelT]):
     """Records or sums of one window type."""
 
-    def hours(self) -> RecordQuerySet[ModelT]:
+    def hours(self) -> Self:
         """Those of an hour."""
         return self.filter(window_type="hour")
 
-    def days(self) -> RecordQuerySet[ModelT]:
+    def days(self) -> Self:
         """Those of a day (UTC)."""
         return self.filter(window_type="day")
 
-    def between(self, since: datetime, until: datetime) -> RecordQuerySet[ModelT]:
+    def between(self, since: datetime, until: datetime) -> Self:
         """Windows that begin at *since* or later and before *until*."""
         return self.filter(window_start__gte=since, window_start__lt=until)
 
-    def of(self, identifier: str) -> RecordQuerySet[ModelT]:
+    def of(self, identifier: str) -> Self:
         """What one caller used; an empty *identifier* is no condition."""
         return self.filter(identifier=identifier) if identifier else self
 
-    def on(self, route: str) -> RecordQuerySet[ModelT]:
+    def on(self, route: str) -> Self:
         """What was used of one route; an empty *route* is no condition."""
         return self.filter(route=route) if route else self
 

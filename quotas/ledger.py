@@ -134,7 +134,8 @@ class PlanLedger:
 def _used(quota: _Quota) -> int:
     since = datetime.fromtimestamp(quota.start / SECOND, UTC)
     rows = RateLimitRecord.objects.filter(window_type=WINDOW, window_start__gte=since)
-    return rows.filter(identifier=readable(quota.identity)).totals()["allowed"]
+    allowed: int = rows.filter(identifier=readable(quota.identity)).totals()["allowed"]
+    return allowed
 
 
 def _write_notice(quota: _Quota, percent: int, used: int) -> bool:

@@ -15,6 +15,7 @@ from itertools import islice
 from typing import Any
 
 from django.db import Error, connections, transaction
+from django.db.models import Max, Min, QuerySet
 
 from quotas.history import COUNTS
 from quotas.models import RateLimitRecord, RateLimitRollup, RollupState
@@ -75,25 +76,43 @@ def _take_turn(now: datetime) -> bool:
     return made
 
 
+# Hour by hour and route by route: no statement may run into the database's time limit, however
+# many rows there are.
 def _sum_hours(since: datetime) -> int:
-    rows = RateLimitRecord.objects.hours().filter(window_start__gte=since)
-    sums = rows.sums_by("window_start", "route")
-    return _store(RateLimitRollup(window_type="hour", **row) for row in sums.iterator(_BATCH))
-
-
-def _sum_days(since: datetime) -> int:
-    number, day = 0, since
-    last = RateLimitRecord.objects.hours().order_by("-window_start").first()
-    while last is not None and day <= last.window_start:
-        rows = RateLimitRecord.objects.hours().between(day, day + _DAY)
-        sums = rows.sums_by("identifier", "route")
-        number += _store(_of_day(day, row) for row in sums.iterator(_BATCH))
-        day += _DAY
+    number = 0
+    for hour in _starts(since, _HOUR):
+        rows = RateLimitRecord.objects.hours().filter(window_start=hour)
+        number += _store(_sums("hour", hour, rows.sums_by("route")))
     return number
 
 
-def _of_day(day: datetime, row: dict[str, Any]) -> RateLimitRollup:
-    return RateLimitRollup(window_type="day", window_start=day, **row)
+def _sum_days(since: datetime) -> int:
+    number = 0
+    for day in _starts(since, _DAY):
+        seen = RateLimitRollup.objects.hours().between(day, day + _DAY)
+        for route in seen.order_by().values_list("route", flat=True).distinct():
+            rows = RateLimitRecord.objects.hours().between(day, day + _DAY).filter(route=route)
+            number += _store(_sums("day", day, rows.sums_by("identifier", "route")))
+    return number
+
+
+def _starts(since: datetime, step: timedelta) -> Iterator[datetime]:
+    """Every window from *since* that has records, and none before the first or after the last."""
+    records = RateLimitRecord.objects.hours().filter(window_start__gte=since)
+    ends = records.order_by().aggregate(first=Min("window_start"), last=Max("window_start"))
+    if ends["first"] is None:
+        return
+    start = since + (ends["first"] - since) // step * step
+    while start <= ends["last"]:
+        yield start
+        start += step
+
+
+def _sums(
+    window_type: str, start: datetime, sums: QuerySet[Any, dict[str, Any]]
+) -> Iterator[RateLimitRollup]:
+    for row in sums.iterator(_BATCH):
+        yield RateLimitRollup(window_type=window_type, window_start=start, **row)
 
 
 def _store(sums: Iterator[RateLimitRollup]) -> int:

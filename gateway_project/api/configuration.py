@@ -56,6 +56,7 @@ class _ObjectViewSet(JsonBodies, ActionView, GenericViewSet[Any]):
     lookup_value_regex = "[^/]+"
     model: ClassVar[type[Model]]
     kind: ClassVar[Kind]
+    put_creates = True
 
     def list(self, request: Request) -> Response:
         rows = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []

@@ -14,6 +14,7 @@ from drf_spectacular.extensions import OpenApiSerializerExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import Direction, OpenApiParameter
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from rest_framework.generics import GenericAPIView
 
 from gateway_project.api.access import StaffView
 from gateway_project.api.problems import MEDIA_TYPE
@@ -42,9 +43,16 @@ class ApiSchema(AutoSchema):
         """The first step after ``/api/gateway/``."""
         return [self.path.removeprefix("/api/gateway/").partition("/")[0]]
 
+    def _is_list_view(self, serializer: Any = None) -> bool:
+        # `list` of a view without rows is one answer: an export, a report.
+        listed: bool = super()._is_list_view(serializer)  # type: ignore[no-untyped-call]  # half typed
+        return listed and isinstance(self.view, GenericAPIView)
+
     def _get_response_bodies(self, direction: Direction = "response") -> dict[str, Any]:
         bodies: dict[str, Any] = super()._get_response_bodies(direction)
-        problem = self._get_response_for_code(  # type: ignore[no-untyped-call]  # half typed
+        if self.method == "PUT" and getattr(self.view, "put_creates", False):
+            bodies["201"] = {**bodies["200"], "description": "It was not there and is now."}
+        problem = self._get_response_for_code(  # type: ignore[no-untyped-call]  # as above
             ProblemSerializer, "default", [MEDIA_TYPE]
         )
         return {**bodies, "default": {**problem, "description": "What went wrong."}}

@@ -25,6 +25,7 @@ from gateway_project.api.history import (
 )
 from gateway_project.api.problems import Refusal
 from gateway_project.api.schema import DocsView, SchemaView
+from gateway_project.api.usage import PlanViewSet, UsageViewSet
 
 app_name = "api"
 
@@ -33,9 +34,11 @@ _COLLECTIONS = {
     "routes": RouteViewSet,
     "consumers": ConsumerViewSet,
     "api-keys": ApiKeyViewSet,
+    "plans": PlanViewSet,
     "revisions": RevisionViewSet,
     "breakers": BreakerStateViewSet,
     "rate-limit-records": RateLimitRecordViewSet,
+    "usage": UsageViewSet,
     "audit-entries": AuditEntryViewSet,
 }
 

@@ -209,11 +209,16 @@ class Pace:
         self._arm(due)
 
     def _look_for_client(self) -> None:
-        poll = select.poll()
-        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLRDHUP)
-        if any(events & _LEFT for _, events in poll.poll(0)):
+        if has_left(self._transport):
             self._look = _NEVER
             self._owner.departed()
             self._transport.abort()
         else:
             self._look_later()
+
+
+def has_left(transport: asyncio.Transport) -> bool:
+    """Whether the peer has ended its side, read or not: for transports that do not read."""
+    poll = select.poll()
+    poll.register(transport.get_extra_info("socket").fileno(), select.POLLRDHUP)
+    return any(events & _LEFT for _, events in poll.poll(0))

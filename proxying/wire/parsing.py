@@ -34,6 +34,7 @@ class AnswerParser:
         "_left",
         "_lengths",
         "_max_header_bytes",
+        "_may_switch",
         "_parser",
         "_pieces",
         "_second",
@@ -47,9 +48,10 @@ class AnswerParser:
         "keep_alive",
         "size",
         "status",
+        "switched",
     )
 
-    def __init__(self, *, to_head: bool, max_header_bytes: int) -> None:
+    def __init__(self, *, to_head: bool, max_header_bytes: int, may_switch: bool = False) -> None:
         self.status = 0
         self.headers: Headers = []
         self.size: int | None = None
@@ -60,7 +62,10 @@ class AnswerParser:
         self.excess = False
         """Bytes came beyond that end."""
         self.keep_alive = False
+        self.switched = False
+        """It was a 101, which only *may_switch* allows: what follows is not HTTP."""
         self._to_head = to_head
+        self._may_switch = may_switch
         self._max_header_bytes = max_header_bytes
         self._head = b""
         self._interim = 0
@@ -85,6 +90,8 @@ class AnswerParser:
             if not data:
                 return b""
             data = self._feed_head(data)
+        if self.switched:
+            return data
         if self.size is None:
             return self._feed_chunks(data) if self._codings else data
         return self._feed_counted(data)
@@ -116,7 +123,8 @@ class AnswerParser:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            raise FramingError("an upgrade nobody asked for") from None
+            if not self._may_switch:
+                raise FramingError("an upgrade nobody asked for") from None
         except httptools.HttpParserError as error:
             raise FramingError(str(error)) from None
 
@@ -124,10 +132,14 @@ class AnswerParser:
         if not self._head_parsed or not head.startswith(_VERSIONS):
             raise FramingError("not an HTTP/1 answer")
         self.status = status = self._parser.get_status_code()
+        http11 = head.startswith(_VERSIONS[0])
+        if status == 101 and self._may_switch and http11:
+            self.switched = self.head_done = True
+            del self._parser
+            return
         if status < 200:
             self._drop_interim(status)
             return
-        http11 = head.startswith(_VERSIONS[0])
         self.size = answer_size(
             self._lengths, self._codings, status=status, to_head=self._to_head, http11=http11
         )

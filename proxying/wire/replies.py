@@ -15,7 +15,7 @@ from proxying.wire.pace import Pace
 _STATUS_LINES = {
     status.value: b"HTTP/1.1 %d %b" % (status, status.phrase.encode()) for status in HTTPStatus
 }
-_BODILESS = frozenset((204, 304))
+_BODILESS = frozenset((101, 204, 304))
 
 
 def reply_head(

@@ -2,10 +2,10 @@
 
 A :class:`ServerConnection` reads heads with ``proxying.wire.requests`` and bodies with
 ``proxying.wire.body``, writes with ``proxying.wire.replies``, and leaves clock and back-pressure to
-``proxying.wire.pace``. One task for the life of the connection runs its exchanges. Bytes that come
-while an exchange runs are its body, or wait for their turn; much of either stops the reading. What
-ends a connection early: a malformed or slow request (told so if it can be), an answer that breaks
-off, a client that left or does not read.
+``proxying.wire.pace``; after a 101 the transport is a ``proxying.wire.tunnel``'s. One task for the
+life of the connection runs its exchanges. Bytes that come while an exchange runs are its body, or
+wait for their turn; much of either stops the reading. What ends a connection early: a malformed or
+slow request (told so if it can be), an answer that breaks off, a client that left or does not read.
 
 A client that closes its sending side counts as gone, as behind nginx: it cannot be told from one
 that left.
@@ -30,6 +30,7 @@ from proxying.wire.framing import FramingError
 from proxying.wire.pace import Pace, Patience
 from proxying.wire.replies import reply_head, send_body
 from proxying.wire.requests import HeadReader
+from proxying.wire.tunnel import STOPPING, FarEnd, Tunnel
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +66,8 @@ class ServerConnection(asyncio.Protocol):
         self._spare = 0
         self._busy = False
         """From the end of a request's head to the end of its answer."""
+        self._tunnel: Tunnel | None = None
+        """It has taken the transport over."""
         self._deaf = False
         """What arrives is dropped."""
         self._gone = False
@@ -163,6 +166,7 @@ class ServerConnection(asyncio.Protocol):
                 self._scheme,
                 self._port,
                 b"1.1" if head.http11 else b"1.0",
+                upgradable=True,
             )
         )
 
@@ -248,7 +252,7 @@ class ServerConnection(asyncio.Protocol):
         self._gone = True
         if self._body is not None:
             self._body.fail(ClientGone())
-        if self._task is not None:
+        if self._task is not None and self._tunnel is None:
             self._task.cancel()
 
     # --- one exchange after the other -----------------------------------------------------------
@@ -273,7 +277,10 @@ class ServerConnection(asyncio.Protocol):
         answer: Answer | None = None
         try:
             answer = self.refused(exchange) or await self._handle(exchange)
-            await self._send(exchange, answer)
+            if answer.far_end is not None:
+                await self._carry(exchange, answer, answer.far_end)
+            else:
+                await self._send(exchange, answer)
         except BaseException as error:
             if answer is not None:
                 answer.close(ClientGone() if self._gone else error)
@@ -307,6 +314,24 @@ class ServerConnection(asyncio.Protocol):
             await send_body(transport, self._pace, body, left, chunked=chunked)
         if self._pace.writing_paused:
             await self._pace.room_to_write()
+
+    async def _carry(self, exchange: Exchange, answer: Answer, far_end: FarEnd) -> None:
+        """Make a tunnel of the connection; until it has ended. Cancelled, it says goodbye."""
+        head, _, _ = reply_head(answer, exchange.method, http11=True, keep_alive=True)
+        self._pace.resume_reading()
+        tunnel = Tunnel(self._loop, self._transport, far_end, self.patience, self.connection_lost)
+        self._tunnel = tunnel
+        self._transport.write(head)
+        early, self._inbox = self._inbox, b""
+        tunnel.begin(early)
+        try:
+            await tunnel.ended
+        except asyncio.CancelledError:
+            tunnel.end(STOPPING)
+            raise
+        finally:
+            exchange.received, exchange.sent = tunnel.client.received, tunnel.upstream.received
+            answer.close()
 
     def _rest_is_short(self) -> bool:
         """Whether what is left of the request can be passed over. No ``100 Continue`` after it."""
@@ -355,6 +380,8 @@ class ServerConnection(asyncio.Protocol):
 
     def _break_off(self, exchange: Exchange) -> None:
         """End the connection so that what was sent of an answer does not look whole."""
+        if self._tunnel is not None:
+            return  # it closes both of its ends
         lasts_until_close = exchange.version == b"1.0" and self._answering
         if lasts_until_close and not self._transport.is_closing():
             sock: socket.socket = self._transport.get_extra_info("socket")

@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from proxying.models import BreakerState
-from quotas.models import RateLimit, RateLimitRecord
+from quotas.models import Plan, RateLimit, RateLimitRecord
 from routing import revision
 from tests.models import world
 
@@ -87,6 +87,7 @@ def everything(db: None) -> None:
     backend = world.service("billing", "http://10.0.0.1")
     RateLimit.objects.create(route=world.route("invoices", service=backend), limit=10)
     world.api_key("acme", name="ci")
+    Plan.objects.create(name="bronze", daily=1000)
     window = {"identifier": "acme", "window_type": "minute", "route": "invoices", "node": "n"}
     RateLimitRecord.objects.create(**window, window_start=now, first_at=now, last_at=now)
     BreakerState.objects.create(

@@ -82,6 +82,7 @@ ENDPOINTS = [
     *crud("routes", "invoices", "routing.route", ROUTE, {**ROUTE, "path": "/new"}),
     *crud("consumers", "acme", "keys.consumer", {"name": "acme"}, {"name": "globex"}),
     *crud("api-keys", "KEY", "keys.apikey", {"consumer": "acme"}, {"consumer": "acme"}),
+    *crud("plans", "bronze", "quotas.plan", {"name": "bronze"}, {"name": "silver", "daily": 5}),
     Endpoint("PUT", "routes/new/", ("routing.change_route", "routing.add_route"), ROUTE, 201),
     Endpoint("POST", "api-keys/KEY/revoke/", ("keys.change_apikey",)),
     Endpoint(
@@ -97,6 +98,8 @@ ENDPOINTS = [
     Endpoint("POST", "revisions/1/rollback/", ("routing.change_revision",)),
     Endpoint("GET", "breakers/", ("proxying.view_breakerstate",)),
     Endpoint("GET", "rate-limit-records/", ("quotas.view_ratelimitrecord",)),
+    Endpoint("GET", "usage/", ("quotas.view_ratelimitrollup",)),
+    Endpoint("GET", "usage/near-limits/", ("quotas.view_ratelimitrollup",)),
     Endpoint("GET", "audit-entries/", ("audit.view_auditentry",)),
     Endpoint("GET", "audit-entries/ENTRY/", ("audit.view_auditentry",)),
     Endpoint("POST", "apply/", WRITE, {"services": {"new": SERVICE}}),

@@ -23,6 +23,9 @@ class Client(RawClient):
         )
         self._buffer = b""
 
+    def __enter__(self) -> Client:
+        return self
+
     def finish(self) -> None:
         """Send no more, and say so."""
         self.socket.shutdown(socket.SHUT_WR)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tests.conformance.case import Case, answered, head, passed
+
+_NO_ERROR_HEADER = "the edge drops X-Gateway-Error from the control plane's answers as forged"
 
 
 def spelling(target: str) -> Case:
@@ -257,6 +261,11 @@ def reserved(target: str, *status: int) -> Case:
                 answered(*status, problem=problem), ours_only=True)  # fmt: skip
 
 
+def endpoint(target: str, status: int) -> Case:
+    """One of the token endpoints, whose refusals are problems like all others."""
+    return replace(reserved(target, status), open=_NO_ERROR_HEADER)
+
+
 def route_takes(target: str) -> Case:
     """A path that is none of the gateway's own."""
     return Case(f"{target} is the route's", head(f"GET {target}", host="all.example.com"),
@@ -281,9 +290,9 @@ RESERVED = [
     reserved("/admin/nowhere/", 302, 404),
     reserved("/api/gateway/", 401, 403),
     reserved("/api/%67ateway/", 401, 403),
-    reserved("/auth/token", 405),
-    reserved("/auth/refresh", 405),
-    reserved("/.well-known/jwks.json", 404),
+    endpoint("/auth/token", 405),
+    endpoint("/auth/refresh", 405),
+    endpoint("/.well-known/jwks.json", 404),
     route_takes("/"),
     route_takes("/healthz"),
     route_takes("/Health"),

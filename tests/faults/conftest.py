@@ -14,6 +14,7 @@ from tests.support.process import GatewayProcess, new_gateway
 from tests.support.raw import request
 from tests.support.upstream import Upstream
 
+WORKERS = 2
 HEAD = b"GET /trio HTTP/1.1\r\nHost: gateway.test\r\n\r\n"
 CONFIGURATION = """
 services:
@@ -110,7 +111,7 @@ def _lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     instances = ", ".join(f'{{url: "{each.url}"}}' for each in proxies)
     gateway.apply(CONFIGURATION.format(instances=instances, first=proxies[0].url))
     lab = Lab(gateway, upstreams, proxies)
-    with gateway.serving("--workers", "2"):
+    with gateway.serving("--workers", str(WORKERS)):
         yield lab
     for proxy in lab.proxies:
         proxy.stop()
@@ -135,7 +136,7 @@ def _wait_until_whole(lab: Lab) -> None:
 
 def _whole(lab: Lab) -> bool:
     healthy = lab.metric("gateway_instance_healthy")
-    return len(healthy) == 6 and all(healthy) and _closed(lab)
+    return len(healthy) == 3 * WORKERS and all(healthy) and _closed(lab)
 
 
 def _closed(lab: Lab) -> bool:

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.faults.conftest import Lab
+from tests.faults.conftest import WORKERS, Lab
 from tests.faults.outcomes import figures, is_error
 from tests.faults.proxy import Fault
 from tests.faults.waiting import eventually
@@ -65,9 +65,9 @@ def test_every_worker_acts_on_the_same_verdict_without_any_traffic(lab: Lab) -> 
 
     lab.kill(2)
     eventually(lambda: 0.0 in verdicts(), seconds=3)
-    agreed = eventually(lambda: verdicts() == [0.0, 0.0], seconds=1)
+    agreed = eventually(lambda: verdicts() == [0.0] * WORKERS, seconds=1)
     lab.mend()
-    back = eventually(lambda: verdicts() == [1.0, 1.0], seconds=2)
+    back = eventually(lambda: verdicts() == [1.0] * WORKERS, seconds=2)
     print(f"\nworkers agreed after {agreed:.2f} s, back {back:.2f} s after the instance was")  # noqa: T201
     lab.upstreams[2].reset()
     assert all(lab.get("/trio") == 200 for _ in range(12))

@@ -23,8 +23,10 @@ def _write(lab: Lab, statement: str, *rows: tuple[str, ...]) -> None:
 def test_a_forced_breaker_is_open_everywhere_until_the_order_is_withdrawn(lab: Lab) -> None:
     now = datetime.now(UTC).isoformat(sep=" ")
     _write(lab, ORDER, *((proxy.url, now) for proxy in lab.proxies))
-    obeyed = eventually(lambda: {lab.get("/trio") for _ in range(20)} == {503}, seconds=2)
-    _write(lab, "DELETE FROM circuit_breaker_overrides WHERE service = ?", ("trio",))
+    try:
+        obeyed = eventually(lambda: {lab.get("/trio") for _ in range(20)} == {503}, seconds=2)
+    finally:
+        _write(lab, "DELETE FROM circuit_breaker_overrides WHERE service = ?", ("trio",))
     withdrawn = eventually(lambda: {lab.get("/trio") for _ in range(20)} == {200}, seconds=2)
     print(f"\nobeyed by all after {obeyed:.2f} s, withdrawn after {withdrawn:.2f} s")  # noqa: T201
     assert max(obeyed, withdrawn) < 1.5

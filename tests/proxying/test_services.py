@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
 from random import Random
 from typing import Any
@@ -110,6 +111,14 @@ async def test_all_breakers_open_is_a_503_that_says_when() -> None:
     with pytest.raises(BreakerOpen) as refused:
         await world.begin()
     assert refused.value.retry_after == 7
+
+
+async def test_breakers_forced_open_for_good_ask_for_an_hour() -> None:
+    world = World(1)
+    world.breaker(URLS[0]).force(State.OPEN, math.inf, "forced")
+    with pytest.raises(BreakerOpen) as refused:
+        await world.begin()
+    assert refused.value.retry_after == 3600
 
 
 async def test_a_breaker_of_the_service_counts_all_instances() -> None:

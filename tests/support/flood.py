@@ -103,9 +103,9 @@ def owners(server_port: int, client_ports: set[int]) -> dict[int, int]:
     found = {}
     for handle in Path("/proc").glob("[0-9]*/fd/*"):
         try:
-            client = inodes.get(str(handle.readlink()))
+            inode = str(handle.readlink())
         except OSError:
             continue
-        if client is not None:
-            found[client] = int(handle.parts[2])
+        if inode in inodes:
+            found[inodes[inode]] = int(handle.parts[2])
     return found

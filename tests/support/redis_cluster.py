@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import redis
@@ -38,7 +39,8 @@ def three_masters(directory: Path) -> Iterator[Cluster]:
             }  # fmt: skip
             command = [program, *(str(word) for pair in options.items() for word in pair)]
             log = home / "redis.log"
-            process = stack.enter_context(servers.running(command, log, lambda p=port: _answers(p)))
+            answers = partial(_answers, port)
+            process = stack.enter_context(servers.running(command, log, answers))
             nodes.append(f"127.0.0.1:{port}")
             processes.append(process)
         create = [cli, "--cluster", "create", *nodes, "--cluster-replicas", "0", "--cluster-yes"]
