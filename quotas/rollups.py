@@ -15,7 +15,7 @@ from itertools import islice
 from typing import Any
 
 from django.db import Error, connections, transaction
-from django.db.models import Max, Min, QuerySet
+from django.db.models import QuerySet
 
 from quotas.history import COUNTS
 from quotas.models import RateLimitRecord, RateLimitRollup, RollupState
@@ -99,11 +99,13 @@ def _sum_days(since: datetime) -> int:
 def _starts(since: datetime, step: timedelta) -> Iterator[datetime]:
     """Every window from *since* that has records, and none before the first or after the last."""
     records = RateLimitRecord.objects.hours().filter(window_start__gte=since)
-    ends = records.order_by().aggregate(first=Min("window_start"), last=Max("window_start"))
-    if ends["first"] is None:
+    # Each the first entry of an index; the smallest and largest of a filtered set would be a scan.
+    first = records.order_by("window_start").values_list("window_start", flat=True).first()
+    last = records.order_by("-window_start").values_list("window_start", flat=True).first()
+    if first is None or last is None:
         return
-    start = since + (ends["first"] - since) // step * step
-    while start <= ends["last"]:
+    start = since + (first - since) // step * step
+    while start <= last:
         yield start
         start += step
 

@@ -45,14 +45,14 @@ class ApiSchema(AutoSchema):
 
     def _is_list_view(self, serializer: Any = None) -> bool:
         # `list` of a view without rows is one answer: an export, a report.
-        listed: bool = super()._is_list_view(serializer)  # type: ignore[no-untyped-call]  # half typed
+        listed: bool = super()._is_list_view(serializer)
         return listed and isinstance(self.view, GenericAPIView)
 
     def _get_response_bodies(self, direction: Direction = "response") -> dict[str, Any]:
         bodies: dict[str, Any] = super()._get_response_bodies(direction)
         if self.method == "PUT" and getattr(self.view, "put_creates", False):
             bodies["201"] = {**bodies["200"], "description": "It was not there and is now."}
-        problem = self._get_response_for_code(  # type: ignore[no-untyped-call]  # as above
+        problem = self._get_response_for_code(  # type: ignore[no-untyped-call]  # half typed
             ProblemSerializer, "default", [MEDIA_TYPE]
         )
         return {**bodies, "default": {**problem, "description": "What went wrong."}}

@@ -47,7 +47,8 @@ def rows(db: None, one_connection: None) -> None:
 
 
 def _published() -> Any:
-    generated = SchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]  # its gap
+    # drf-spectacular and schemathesis are typed in part only.
+    generated = SchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]
     schema = schemathesis.openapi.from_dict(generated)
     schema.app = get_wsgi_application()
     schema.config.phases.coverage.enabled = False
@@ -57,7 +58,7 @@ def _published() -> Any:
 schema = _published()
 
 
-@schema.parametrize()  # type: ignore[untyped-decorator]  # its gap too
+@schema.parametrize()  # type: ignore[untyped-decorator]
 @settings(
     max_examples=3,
     phases=[Phase.generate],
@@ -65,7 +66,9 @@ schema = _published()
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-def test_every_operation_answers_as_the_schema_says(case: schemathesis.Case[Any], rows: None) -> None:
+def test_every_operation_answers_as_the_schema_says(
+    case: schemathesis.Case[Any], rows: None
+) -> None:
     case.call_and_validate(
         headers=ROOT,
         checks=[

@@ -273,7 +273,11 @@ def test_what_is_gathered_is_written_in_order_at_the_end(db: None) -> None:
 
 
 def test_what_is_gathered_in_a_block_that_fails_is_not_written(db: None) -> None:
-    with pytest.raises(ValueError), gathered("default"):
-        record("one.first")
-        raise ValueError
+    def fail() -> None:
+        with gathered("default"):
+            record("one.first")
+            raise ValueError
+
+    with pytest.raises(ValueError):
+        fail()
     assert not AuditEntry.objects.filter(action="one.first").exists()

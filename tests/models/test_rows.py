@@ -96,8 +96,9 @@ def test_a_route_spec_survives_its_row() -> None:
 
 
 def test_a_route_carries_the_limits_it_is_given() -> None:
-    limit = RateLimit(route=world.route(), limit=5, per="hour", by="ip")
-    spec = limit.route.to_spec([limit.to_spec()])
+    route = world.route()
+    limit = RateLimit(route=route, limit=5, per="hour", by="ip")
+    spec = route.to_spec([limit.to_spec()])
     assert spec.rate_limit == (LimitSpec(limit=5, per="hour", by="ip"),)
 
 

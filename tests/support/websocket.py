@@ -15,9 +15,9 @@ _LARGEST = 4 * 1024 * 1024
 
 
 class WebSocketUpstream:
-    """Echoes; ``/close`` closes with 4001, ``/die`` drops the connection, ``/deaf`` reads nothing,
-    ``/flood`` sends without end, ``/fragments`` tells the sizes of a message's fragments, ``/ping``
-    pings and tells of the pong, ``/refuse`` answers the handshake with 403.
+    """Echoes; ``/close`` closes with 4001, ``/die`` drops the connection at the first message,
+    ``/fragments`` tells the sizes of a message's fragments and sends such, ``/ping`` pings and
+    tells of the pong, ``/refuse`` answers the handshake with 403.
     """
 
     def __init__(self) -> None:
@@ -76,8 +76,7 @@ class WebSocketUpstream:
         except ConnectionClosed:
             pass
         finally:
-            if action != "deaf":
-                await connection.wait_closed()
+            await connection.wait_closed()
             ended.put(connection.close_code)
 
     async def _echo(self, connection: ServerConnection) -> None:
@@ -99,17 +98,6 @@ class WebSocketUpstream:
     async def _ping(self, connection: ServerConnection) -> None:
         await (await connection.ping(b"are you there"))
         await connection.send("pong came")
-
-    async def _deaf(self, connection: ServerConnection) -> None:
-        connection.transport.pause_reading()
-        while not connection.transport.is_closing():
-            await asyncio.sleep(0.05)
-            connection.transport.resume_reading()
-            connection.transport.pause_reading()
-
-    async def _flood(self, connection: ServerConnection) -> None:
-        while True:
-            await connection.send(b"x" * 65_536)
 
 
 def _port(server: Server) -> int:
