@@ -6,12 +6,9 @@ The same for records and for their sums, which have the same columns. Leans on t
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Self, TypedDict, TypeVar, cast
+from typing import Any, Self, TypedDict, cast
 
-from django.db import models
 from django.db.models import F, QuerySet, Sum
-
-ModelT = TypeVar("ModelT", bound=models.Model)
 
 COUNTS = ("allowed", "refused", "would_refuse")
 
@@ -24,7 +21,7 @@ class Counts(TypedDict):
     would_refuse: int
 
 
-class RecordQuerySet(QuerySet[ModelT]):
+class RecordQuerySet(QuerySet[Any]):
     """Records or sums of one window type."""
 
     def hours(self) -> Self:
@@ -52,25 +49,25 @@ class RecordQuerySet(QuerySet[ModelT]):
         found = self.aggregate(**{name: Sum(name, default=0) for name in COUNTS})
         return cast(Counts, found)
 
-    def sums_by(self, *fields: str) -> QuerySet[ModelT, dict[str, Any]]:
+    def sums_by(self, *fields: str) -> QuerySet[Any, dict[str, Any]]:
         """The sums for each value of *fields*, as dicts."""
         sums: Any = {name: Sum(name) for name in COUNTS}
-        rows: QuerySet[ModelT, dict[str, Any]] = self.order_by().values(*fields).annotate(**sums)
+        rows: QuerySet[Any, dict[str, Any]] = self.order_by().values(*fields).annotate(**sums)
         return rows
 
-    def over_time(self) -> QuerySet[ModelT, dict[str, Any]]:
+    def over_time(self) -> QuerySet[Any, dict[str, Any]]:
         """The sums of each window, oldest first."""
         return self.sums_by("window_start").order_by("window_start")
 
-    def by_route(self) -> QuerySet[ModelT, dict[str, Any]]:
+    def by_route(self) -> QuerySet[Any, dict[str, Any]]:
         """The sums of each route, the most used first."""
         return self.sums_by("route").order_by("-allowed", "route")
 
-    def by_identifier(self) -> QuerySet[ModelT, dict[str, Any]]:
+    def by_identifier(self) -> QuerySet[Any, dict[str, Any]]:
         """The sums of each caller, the one with the most requests first."""
         return self.sums_by("identifier").order_by("-allowed", "identifier")
 
-    def refusals(self) -> QuerySet[ModelT, dict[str, Any]]:
+    def refusals(self) -> QuerySet[Any, dict[str, Any]]:
         """Callers and routes with refusals, real or only in shadow, the most refused first."""
         sums = self.exclude(refused=0, would_refuse=0).sums_by("identifier", "route")
         return sums.order_by((F("refused") + F("would_refuse")).desc(), "identifier", "route")

@@ -11,6 +11,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from keys import errors as key_errors
 from proxying import metrics, problems
+from quotas import metrics as quota_metrics
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -40,7 +41,7 @@ def test_every_error_code_is_documented_and_no_other() -> None:
 
 def test_every_metric_is_documented_with_its_labels() -> None:
     text = page("metrics.md")
-    for metric in vars(metrics).values():
+    for metric in (*vars(metrics).values(), *vars(quota_metrics).values()):
         if isinstance(metric, MetricWrapperBase):
             name = metric._name + ("_total" if metric._type == "counter" else "")
             labels = ", ".join(f"`{label}`" for label in metric._labelnames)

@@ -325,13 +325,14 @@ class ServerConnection(asyncio.Protocol):
         early, self._inbox = self._inbox, b""
         tunnel.begin(early)
         try:
-            await tunnel.ended
+            await tunnel.over()
         except asyncio.CancelledError:
             tunnel.end(STOPPING)
             raise
         finally:
             exchange.received, exchange.sent = tunnel.client.received, tunnel.upstream.received
             answer.close()
+            await tunnel.over()
 
     def _rest_is_short(self) -> bool:
         """Whether what is left of the request can be passed over. No ``100 Continue`` after it."""

@@ -39,7 +39,7 @@ class FarEnd:
 
 
 class Tunnel:
-    """Takes over both transports when made. ``await tunnel.ended`` until both are gone.
+    """Takes over both transports when made.
 
     *early* is what the client sent behind its handshake; *lost* is told when its connection is
     gone.
@@ -53,13 +53,13 @@ class Tunnel:
         patience: Patience,
         lost: Callable[[Exception | None], None],
     ) -> None:
-        self.ended: asyncio.Future[None] = loop.create_future()
         self.moved = loop.time()
         """When a byte came last."""
         self._loop = loop
         self._patience = patience
         self._idle_seconds = far_end.idle_seconds
         self._lost = lost
+        self._ended: asyncio.Future[None] = loop.create_future()
         self._far_end = far_end
         self._ends_by: float | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -81,6 +81,15 @@ class Tunnel:
             self.upstream.connection_lost(None)
         else:
             self.upstream.resume_reading()
+
+    async def over(self) -> None:
+        """Until both connections are gone; cancelled while they end, it closes them at once."""
+        try:
+            await asyncio.wait((self._ended,))
+        except asyncio.CancelledError:
+            if self._ends_by is not None:
+                self._close()
+            raise
 
     def end(self, reason: bytes) -> None:
         """Close both sides, with a Close frame (1001) where it would be read as one."""
@@ -111,6 +120,7 @@ class Tunnel:
         """*side*'s connection is gone."""
         if not side.other.lost:
             self.finished(side)
+            side.other.resume_reading()  # nothing waits for what it sends, but for its end
         else:
             self._settle()
         if side is self.client:
@@ -119,8 +129,8 @@ class Tunnel:
     def _settle(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        if not self.ended.done():
-            self.ended.set_result(None)
+        if not self._ended.done():
+            self._ended.set_result(None)
 
     def _close(self) -> None:
         """Close both connections when what is written has left."""

@@ -53,7 +53,7 @@ class WebSocketUpstream:
             self._handle,
             "127.0.0.1",
             process_request=self._greet,
-            subprotocols=["chat.v2", "chat.v1"],  # type: ignore[list-item] # a NewType of str
+            select_subprotocol=lambda _, offered: next(iter(offered), None),
             max_size=_LARGEST,
             close_timeout=1,
         ) as server:

@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import CloseCode
 
 from tests.support.process import GatewayProcess, new_gateway
+from tests.support.raw import RawClient
 from tests.support.upstream import Upstream, answering
 from tests.support.websocket import WebSocketUpstream
 
@@ -84,11 +85,16 @@ async def upstream_end(sockets: WebSocketUpstream) -> int | None:
     return await asyncio.to_thread(sockets.ended.get, timeout=10)
 
 
-def log_lines(gateway: GatewayProcess) -> list[dict[str, Any]]:
-    """The request lines written so far."""
-    text = (gateway.directory / "serve.log").read_text("utf-8", "replace")
-    lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
-    return [line for line in lines if line.get("type") == "request"]
+async def logged(gateway: GatewayProcess, request_id: str) -> dict[str, Any]:
+    """The request line of an exchange, once it is written."""
+    async with asyncio.timeout(10):
+        while True:
+            text = (gateway.directory / "serve.log").read_text("utf-8", "replace")
+            for line in text.splitlines():
+                if f'"{request_id}"' in line:
+                    found: dict[str, Any] = json.loads(line)
+                    return found
+            await asyncio.sleep(0.05)
 
 
 async def in_flight(gateway: GatewayProcess, wanted: int) -> None:
@@ -233,8 +239,11 @@ async def test_the_upstreams_refusal_is_relayed(gateway: GatewayProcess) -> None
 
 
 def test_the_connection_is_kept_after_a_refusal(gateway: GatewayProcess) -> None:
-    reply = gateway.request("GET", "/open/refuse", *HANDSHAKE)
-    assert (reply.status, reply.all("connection"), reply.all("upgrade")) == (403, [], [])
+    lines = ("GET /open/refuse HTTP/1.1", "Host: h", *HANDSHAKE, "", "")
+    with RawClient(gateway.port) as client:
+        for _ in range(2):
+            client.send("\r\n".join(lines).encode())
+            assert client.read_reply().status == 403
 
 
 def test_another_version_is_426_and_names_ours(
@@ -322,10 +331,7 @@ async def test_the_end_is_logged_with_what_was_carried(gateway: GatewayProcess) 
     async with opening(gateway, "/open/echo", compression=None, additional_headers=mark) as client:
         await client.send(b"x" * 1000)
         await client.recv()
-    async with asyncio.timeout(10):
-        while not (lines := [ln for ln in log_lines(gateway) if ln["request_id"] == "counted"]):
-            await asyncio.sleep(0.05)
-    [line] = lines
+    line = await logged(gateway, "counted")
     assert (line["status"], line["route"], line["code"]) == (101, "open", "")
     # A message with its header and mask, and a Close frame.
     assert (line["received_bytes"], line["sent_bytes"]) == (1000 + 8 + 8, 1000 + 4 + 4)
