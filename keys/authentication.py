@@ -88,7 +88,10 @@ class Authenticator:
         if credential.kind is CredentialKind.JWT:
             if CredentialKind.JWT not in methods:
                 raise InvalidToken("this route takes no tokens")
-            return await self.authenticate_jwt(credential.text)
+            caller = await self.authenticate_jwt(credential.text)
+            if credential.key_beside and CredentialKind.API_KEY in methods:
+                await self.authenticate_api_key(credential.key_beside, client_ip, route_name)
+            return caller
         if CredentialKind.API_KEY not in methods:
             raise InvalidApiKey("this route takes no API keys")
         return await self.authenticate_api_key(credential.text, client_ip, route_name)

@@ -1,9 +1,9 @@
 """Finding the gateway's credential in the headers of a request. Pure.
 
 Looked for in ``Authorization: Bearer`` (RFC 6750 section 2.1), then in ``X-API-Key``. A bearer
-value is always a token, whatever it looks like. When both are there the bearer value decides, so
-that a wrong credential is never made good by another one. ``Authorization`` with another scheme
-is the upstream's business and is not looked at.
+value is always a token, whatever it looks like. When both are there the bearer value says who calls,
+and the key beside it must be good too: a wrong credential is never made good by another one.
+``Authorization`` with another scheme is the upstream's business and is not looked at.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ class Credential:
 
     kind: CredentialKind
     text: str = field(repr=False)
+    key_beside: str = field(default="", repr=False)
+    """The API key that came with a bearer token; empty when none did."""
 
 
 def extract(headers: Iterable[tuple[bytes, bytes]]) -> Credential | None:
@@ -53,17 +55,20 @@ def extract(headers: Iterable[tuple[bytes, bytes]]) -> Credential | None:
             if api_key is not None:
                 raise InvalidApiKey("more than one X-API-Key header")
             api_key = value
+    key = "" if api_key is None else _key(api_key)
     token = None if authorization is None else _bearer(authorization)
     if token is not None:
         if not _is_visible(token, LARGEST_TOKEN):
             raise InvalidToken("empty, oversized or not visible ASCII")
-        return Credential(CredentialKind.JWT, token.decode("ascii"))
-    if api_key is None:
-        return None
-    api_key = api_key.strip(b" \t")
-    if not _is_visible(api_key, LARGEST_API_KEY):
+        return Credential(CredentialKind.JWT, token.decode("ascii"), key)
+    return Credential(CredentialKind.API_KEY, key) if key else None
+
+
+def _key(value: bytes) -> str:
+    stripped = value.strip(b" \t")
+    if not _is_visible(stripped, LARGEST_API_KEY):
         raise InvalidApiKey("empty, oversized or not visible ASCII")
-    return Credential(CredentialKind.API_KEY, api_key.decode("ascii"))
+    return stripped.decode("ascii")
 
 
 def _bearer(authorization: bytes) -> bytes | None:

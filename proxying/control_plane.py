@@ -41,4 +41,4 @@ def control_plane_plan(port: int) -> Plan:
     )
     upstream = Upstreams(None).adopt({NAME: service})[NAME]
     timeouts = Timeouts(_CONNECT_SECONDS, _ANSWER_SECONDS, _ANSWER_SECONDS, _ANSWER_SECONDS)
-    return Plan(route, RouteLimits(NAME), upstream, timeouts)
+    return Plan(route, RouteLimits(NAME), upstream, timeouts, ours=True)

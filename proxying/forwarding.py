@@ -201,6 +201,7 @@ class _Forwarding:
             limits=limit_headers(self.exchange.decision),
             date=http_date(),
             bodiless=received.status in _BODILESS,
+            ours=self.plan.ours,
         )
         headers.extend(self._stay(attempt))
         relay = _Relay(self.exchange, attempt, received)

@@ -75,7 +75,8 @@ _NORMALISE = bytes(
 )
 """Every byte outside a-z 0-9 becomes ``-``: ``X_User.Id`` is ``x-user-id`` to many backends."""
 
-_NEVER_FROM_UPSTREAM = frozenset((*_HOP_BY_HOP, b"via", b"x-request-id", b"x-gateway-error"))
+_NEVER_FROM_OURSELVES = frozenset((*_HOP_BY_HOP, b"via", b"x-request-id"))
+_NEVER_FROM_UPSTREAM = _NEVER_FROM_OURSELVES | {b"x-gateway-error"}
 _RATE_LIMIT = (b"ratelimit-limit", b"ratelimit-remaining", b"ratelimit-reset")
 
 
@@ -169,13 +170,15 @@ def response_headers(
     limits: Headers,
     date: bytes,
     bodiless: bool,
+    ours: bool = False,
 ) -> Headers:
     """Headers for the client. A missing ``Date`` is added (RFC 9110 §6.6.1).
 
-    *bodiless* is a 101 or a 204: it may carry no ``Content-Length`` (RFC 9110 §8.6).
+    *bodiless* is a 101 or a 204: it may carry no ``Content-Length`` (RFC 9110 §8.6). *ours* is an
+    answer of the control plane, whose error codes are the gateway's own.
     """
     leaving = nominated(received)
-    dropped = _NEVER_FROM_UPSTREAM
+    dropped = _NEVER_FROM_OURSELVES if ours else _NEVER_FROM_UPSTREAM
     if leaving or limits or bodiless:
         dropped = dropped.union(
             leaving, _RATE_LIMIT if limits else (), (b"content-length",) if bodiless else ()

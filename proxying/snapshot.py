@@ -30,6 +30,8 @@ class Plan:
     limits: RouteLimits
     upstream: Upstream
     timeouts: Timeouts
+    ours: bool = False
+    """It leads to the control plane."""
 
 
 @dataclass(frozen=True, slots=True)

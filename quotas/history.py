@@ -32,6 +32,18 @@ class RecordQuerySet(QuerySet[Any]):
         """Those of a day (UTC)."""
         return self.filter(window_type="day")
 
+    def detailed(self) -> Self:
+        """Sums by caller and route."""
+        return self.exclude(identifier="").exclude(route="")
+
+    def of_everybody(self) -> Self:
+        """Sums by route alone."""
+        return self.filter(identifier="")
+
+    def on_all_routes(self) -> Self:
+        """Sums by caller alone."""
+        return self.filter(route="")
+
     def between(self, since: datetime, until: datetime) -> Self:
         """Windows that begin at *since* or later and before *until*."""
         return self.filter(window_start__gte=since, window_start__lt=until)

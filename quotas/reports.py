@@ -15,7 +15,7 @@ from typing import Any, Literal
 from django.db.models import Q, QuerySet, Sum
 
 from quotas.calendar import Window, period_start
-from quotas.history import COUNTS, Counts
+from quotas.history import COUNTS, Counts, RecordQuerySet
 from quotas.models import PlanMembership, RateLimitRecord, RateLimitRollup
 
 PERIODS = {"today": 1, "7d": 7, "30d": 30, "90d": 90}
@@ -83,14 +83,13 @@ def ask(
 
 def report(question: Question) -> Report:
     """Everything about *question*; the longest lists are cut."""
-    days = _days(question)
     return Report(
         question,
-        days.totals(),
+        _by_route(question).totals(),
         tuple(over_time(question)),
-        tuple(days.by_identifier()[:_TOP]),
-        tuple(days.by_route()[:_TOP]),
-        tuple(days.refusals()[:_TOP]),
+        tuple(_by_caller(question).by_identifier()[:_TOP]),
+        tuple(_by_route(question).by_route()[:_TOP]),
+        tuple(_detailed(question).refusals()[:_TOP]),
     )
 
 
@@ -98,11 +97,10 @@ def rows(question: Question, grouping: Grouping) -> Iterable[dict[str, Any]]:
     """All rows of one of the lists of a report, for export."""
     if grouping == "time":
         return over_time(question)
-    days = _days(question)
     found: QuerySet[Any, dict[str, Any]] = {
-        "caller": days.by_identifier,
-        "route": days.by_route,
-        "refusals": days.refusals,
+        "caller": _by_caller(question).by_identifier,
+        "route": _by_route(question).by_route,
+        "refusals": _detailed(question).refusals,
     }[grouping]()
     return found.iterator(1000)
 
@@ -110,12 +108,12 @@ def rows(question: Question, grouping: Grouping) -> Iterable[dict[str, Any]]:
 def over_time(question: Question) -> Iterator[dict[str, Any]]:
     """The sums of every step of the period, those without requests included."""
     if question.step == _DAY:
-        found = _days(question).over_time()
+        found = _by_route(question).over_time()
     elif question.identifier:
         hours = RateLimitRecord.objects.hours().of(question.identifier).on(question.route)
         found = hours.between(question.since, question.until).over_time()
     else:
-        sums = RateLimitRollup.objects.hours().filter(identifier="").on(question.route)
+        sums = RateLimitRollup.objects.hours().of_everybody().on(question.route)
         found = sums.between(question.since, question.until).over_time()
     by_start = {row["window_start"]: row for row in found}
     start = question.since
@@ -132,14 +130,16 @@ def quota_uses(now: datetime | None = None) -> list[QuotaUse]:
         for window in ("day", "month")
     )
     members = PlanMembership.objects.select_related("plan", "consumer")
-    sums = RateLimitRollup.objects.days().filter(
-        identifier__startswith="consumer:", window_start__gte=month
-    )
+    of_members = {f"consumer:{member.consumer.name}" for member in members}
+    if not of_members:
+        return []
+    sums = RateLimitRollup.objects.days().on_all_routes().filter(window_start__gte=month)
     used = {
         row["identifier"]: row
         for row in sums.order_by()
         .values("identifier")
         .annotate(month=Sum("allowed"), day=Sum("allowed", filter=Q(window_start=day), default=0))
+        if row["identifier"] in of_members
     }
     return sorted(_uses(members, used), key=lambda use: (-use.percent, use.consumer))
 
@@ -160,6 +160,22 @@ def _uses(members: Iterable[PlanMembership], used: dict[str, Any]) -> Iterator[Q
                 yield QuotaUse(member.consumer.name, member.plan.name, window, use, quota)
 
 
-def _days(question: Question) -> Any:
-    days = RateLimitRollup.objects.days().between(question.since, question.until)
+def _detailed(question: Question) -> RecordQuerySet:
+    days = RateLimitRollup.objects.days().between(question.since, question.until).detailed()
     return days.of(question.identifier).on(question.route)
+
+
+def _by_caller(question: Question) -> RecordQuerySet:
+    """The smallest sums that know the caller."""
+    if question.route:
+        return _detailed(question)
+    days = RateLimitRollup.objects.days().between(question.since, question.until)
+    return days.on_all_routes().exclude(identifier="").of(question.identifier)
+
+
+def _by_route(question: Question) -> RecordQuerySet:
+    """The smallest sums that know the route."""
+    if question.identifier:
+        return _detailed(question)
+    days = RateLimitRollup.objects.days().between(question.since, question.until)
+    return days.of_everybody().on(question.route)

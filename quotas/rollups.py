@@ -1,8 +1,8 @@
 """Sums of the records, made anew in the background so that pages never add up millions of rows.
 
-For each hour by route, for each day by caller and route. Of all workers one sums at a time: whoever
-moves the due time of :class:`~quotas.models.RollupState` has the turn. Summing again changes
-nothing. Leans on the ORM alone.
+Of hours by route; of days by caller and route, by caller, and by route. Of all workers one sums at
+a time: whoever moves the due time of :class:`~quotas.models.RollupState` has the turn. Summing
+again changes nothing. Leans on the ORM alone.
 """
 
 from __future__ import annotations
@@ -89,10 +89,13 @@ def _sum_hours(since: datetime) -> int:
 def _sum_days(since: datetime) -> int:
     number = 0
     for day in _starts(since, _DAY):
-        seen = RateLimitRollup.objects.hours().between(day, day + _DAY)
+        seen = RateLimitRollup.objects.hours().between(day, day + _DAY).of_everybody()
         for route in seen.order_by().values_list("route", flat=True).distinct():
             rows = RateLimitRecord.objects.hours().between(day, day + _DAY).filter(route=route)
             number += _store(_sums("day", day, rows.sums_by("identifier", "route")))
+        of_day = RateLimitRollup.objects.days().filter(window_start=day)
+        number += _store(_sums("day", day, seen.sums_by("route")))
+        number += _store(_sums("day", day, of_day.detailed().sums_by("identifier")))
     return number
 
 

@@ -16,83 +16,28 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import httpx
 
-from proxying.exchange import Body, Headers
+from proxying.exchange import Headers
 from proxying.upstream.base import (
     ConnectFailed,
     ConnectionReset,
     Origin,
     ProtocolViolation,
-    Stage,
     Timeouts,
     UpstreamError,
     UpstreamRequest,
-    UpstreamTimeout,
 )
+from proxying.upstream.httpx_errors import translated
+from proxying.upstream.httpx_request import Clock, request_of, within
 from proxying.wire.framing import FramingError, answer_size
 from proxying.wire.resolve import AddressRule, look_up
 
 OriginKey = tuple[str, str, int, str, ssl.SSLContext | None]
 
 _IDLE_SECONDS = 60.0
-_OF_THE_CONNECTION = frozenset((b"connection", b"keep-alive", b"te", b"upgrade"))
-"""Headers that HTTP/2 has no place for (RFC 9113 8.2.2); httpx decides too late which it is."""
-
-ERRORS: dict[type[Exception], type[UpstreamError]] = {
-    httpx.ConnectError: ConnectFailed,
-    httpx.ProxyError: ConnectFailed,
-    httpx.UnsupportedProtocol: ConnectFailed,
-    httpx.NetworkError: ConnectionReset,
-    httpx.ReadError: ConnectionReset,
-    httpx.WriteError: ConnectionReset,
-    httpx.CloseError: ConnectionReset,
-    httpx.StreamError: ConnectionReset,
-    httpx.TransportError: ConnectionReset,
-    httpx.RequestError: ConnectionReset,
-    httpx.HTTPError: ConnectionReset,
-    httpx.ProtocolError: ProtocolViolation,
-    httpx.LocalProtocolError: ProtocolViolation,
-    httpx.RemoteProtocolError: ProtocolViolation,
-    httpx.DecodingError: ProtocolViolation,
-    httpx.InvalidURL: ProtocolViolation,
-}
-"""What httpx raises → what it means. The nearest ancestor counts."""
-STAGES: dict[type[Exception], Stage] = {
-    httpx.ConnectTimeout: "connect",
-    httpx.PoolTimeout: "connect",
-    httpx.ReadTimeout: "read",
-    httpx.WriteTimeout: "read",
-    httpx.TimeoutException: "total",
-}
-_ENDED = ("Server disconnected", "peer closed connection", "ConnectionTerminated", "StreamReset")
-"""How httpx words a connection that ended; it has no class for that."""
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """The border: httpx's exceptions become ours."""
-    try:
-        yield
-    except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL) as error:
-        raise translate(error) from error
-
-
-def translate(error: Exception) -> UpstreamError:
-    """What *error* of httpx means here."""
-    for kind in type(error).__mro__:
-        if kind in STAGES:
-            return UpstreamTimeout(STAGES[kind])
-        if kind in ERRORS:
-            meaning = ERRORS[kind]
-            if kind is httpx.RemoteProtocolError and any(word in str(error) for word in _ENDED):
-                meaning = ConnectionReset
-            return meaning(str(error) or kind.__name__)
-    return ConnectionReset(type(error).__name__)
 
 
 class _Channel:
@@ -151,8 +96,8 @@ class HttpxTransport:
             raise ConnectFailed("the transport is closed")
         key = (origin.scheme, origin.host, origin.port, origin.link.service, origin.link.tls)
         turns = self._turns.setdefault(key, asyncio.Semaphore(self._most))
-        clock = _Clock(timeouts, request.body.size == 0)
-        async with _within(min(timeouts.connect, timeouts.total), "connect"):
+        clock = Clock(timeouts, request.body.size == 0)
+        async with within(min(timeouts.connect, timeouts.total), "connect"):
             await turns.acquire()
         try:
             return await self._exchange(key, origin, request, clock)
@@ -161,12 +106,12 @@ class HttpxTransport:
             raise
 
     async def _exchange(
-        self, key: OriginKey, origin: Origin, request: UpstreamRequest, clock: _Clock
+        self, key: OriginKey, origin: Origin, request: UpstreamRequest, clock: Clock
     ) -> HttpxAnswer:
         channel = self._take(key)
         if channel is not None:
             return await self._ask(channel, key, origin, request, clock)
-        async with _within(clock.timeouts.connect, "connect"):
+        async with within(clock.timeouts.connect, "connect"):
             addresses = await self._look_up(origin)
         for place, address in enumerate(addresses):
             channel = _Channel(address, self._context(origin))
@@ -191,10 +136,10 @@ class HttpxTransport:
         key: OriginKey,
         origin: Origin,
         request: UpstreamRequest,
-        clock: _Clock,
+        clock: Clock,
     ) -> HttpxAnswer:
         try:
-            asked = _request(channel, origin, request, clock)
+            asked = request_of(channel.address, origin, request, clock)
             async with clock.head():
                 with translated():
                     response = await channel.transport.handle_async_request(asked)
@@ -280,7 +225,7 @@ class HttpxAnswer:
             raise self._error
         try:
             while self._owner is not None:
-                async with _within(self._seconds, "read"):
+                async with within(self._seconds, "read"):
                     with translated():
                         piece = await anext(self._pieces, b"")
                         if not piece:
@@ -309,88 +254,13 @@ class HttpxAnswer:
             owner.give_back(self._key, self._channel, whole=whole)
 
 
-class _Clock:
-    """The time-outs of one exchange; the wait for the head begins when the body is sent."""
-
-    def __init__(self, timeouts: Timeouts, sent: bool) -> None:
-        self.timeouts = timeouts
-        self._loop = asyncio.get_running_loop()
-        self._until = self._loop.time() + timeouts.total
-        self._sent = sent
-        self._timeout: asyncio.Timeout | None = None
-
-    @asynccontextmanager
-    async def head(self) -> AsyncIterator[None]:
-        """Bounds the time to the head. Connecting is part of it, bounded by httpx."""
-        spare = self.timeouts.connect + self.timeouts.first_byte
-        when = min(self._until, self._loop.time() + spare) if self._sent else None
-        try:
-            async with asyncio.timeout_at(when) as self._timeout:
-                yield
-        except TimeoutError as error:
-            late = self._loop.time() >= self._until
-            raise UpstreamTimeout("total" if late else "first_byte") from error
-
-    def body_sent(self) -> None:
-        """Nothing is left to send: from now on the upstream is waited for."""
-        if self._timeout is not None:
-            wait = min(self.timeouts.first_byte, self.timeouts.total)
-            self._timeout.reschedule(self._loop.time() + wait)
-
-    @property
-    def for_httpx(self) -> dict[str, float | None]:
-        """What httpx itself watches: each step on the socket."""
-        longest = max(self.timeouts.read, self.timeouts.first_byte, self.timeouts.total)
-        return {
-            "connect": min(self.timeouts.connect, self.timeouts.total),
-            "write": self.timeouts.read,
-            "read": longest,
-            "pool": self.timeouts.connect,
-        }
-
-
-class _Upload(httpx.AsyncByteStream):
-    """A request's body as httpx reads it. What the body raises passes through httpx unchanged."""
-
-    def __init__(self, body: Body, clock: _Clock) -> None:
-        self._body = body
-        self._clock = clock
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        left = self._body.size
-        while left != 0 and (piece := await self._body.read()):
-            if left is not None:
-                left -= len(piece)
-                if left < 0:
-                    break
-            yield piece
-        if left:
-            raise FramingError("the request body is not as long as declared")
-        self._clock.body_sent()
-
-
-def _request(
-    channel: _Channel, origin: Origin, request: UpstreamRequest, clock: _Clock
-) -> httpx.Request:
-    """The request with its target and headers as they are; httpx adds none."""
-    headers = [pair for pair in request.headers if pair[0].lower() not in _OF_THE_CONNECTION]
-    size = request.body.size
-    if size is None:
-        headers.append((b"transfer-encoding", b"chunked"))
-    elif size or request.force_length:
-        headers.append((b"content-length", b"%d" % size))
-    shown = f"[{channel.address}]" if ":" in channel.address else channel.address
-    return httpx.Request(
-        request.method,
-        f"{origin.scheme}://{shown}:{origin.port}",
-        headers=headers,
-        stream=_Upload(request.body, clock),
-        extensions={
-            "target": request.target,
-            "sni_hostname": origin.server_name,
-            "timeout": clock.for_httpx,
-        },
-    )
+async def _close(channel: _Channel) -> None:
+    """Close, whatever state httpx is in: nobody is left who could be told."""
+    try:
+        await channel.transport.aclose()
+    except (httpx.HTTPError, OSError, RuntimeError):
+        if channel.stream is not None:
+            await channel.stream.aclose()
 
 
 def _size(response: httpx.Response, method: str) -> int | None:
@@ -407,21 +277,3 @@ def _size(response: httpx.Response, method: str) -> int | None:
         )
     except FramingError as error:
         raise ProtocolViolation(str(error)) from error
-
-
-@asynccontextmanager
-async def _within(seconds: float, stage: Stage) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except TimeoutError as error:
-        raise UpstreamTimeout(stage) from error
-
-
-async def _close(channel: _Channel) -> None:
-    """Close, whatever state httpx is in: nobody is left who could be told."""
-    try:
-        await channel.transport.aclose()
-    except (httpx.HTTPError, OSError, RuntimeError):
-        if channel.stream is not None:
-            await channel.stream.aclose()

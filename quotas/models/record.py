@@ -59,9 +59,10 @@ class RateLimitRecord(models.Model):
 
 
 class RateLimitRollup(models.Model):
-    """Sums over nodes: for each hour by route, for each day by caller and route.
+    """Sums over nodes: of hours by route, of days by caller and route, by caller, by route.
 
-    An empty ``identifier`` is everybody. Made from the records by :mod:`quotas.rollups`.
+    An empty ``identifier`` is everybody, an empty ``route`` every route. Made from the records by
+    :mod:`quotas.rollups`.
     """
 
     window_type = models.CharField(
@@ -71,7 +72,9 @@ class RateLimitRollup(models.Model):
     identifier = models.CharField(
         max_length=LONGEST_IDENTIFIER, blank=True, help_text="Who called. Empty: everybody."
     )
-    route = models.CharField(max_length=100, help_text="Name of the route.")
+    route = models.CharField(
+        max_length=100, blank=True, help_text="Name of the route. Empty: all of them."
+    )
     allowed = models.PositiveBigIntegerField(default=0, help_text="Requests let through.")
     refused = models.PositiveBigIntegerField(default=0, help_text="Requests answered 429.")
     would_refuse = models.PositiveBigIntegerField(

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from keys.models import Consumer
-from quotas.models import Plan, PlanMembership, RateLimitRollup
+from quotas.models import Plan, PlanMembership, RateLimitRecord
+from quotas.rollups import sum_since
 from tests.api.conftest import Send
 
 pytestmark = pytest.mark.django_db
@@ -19,15 +20,16 @@ pytestmark = pytest.mark.django_db
 def used() -> None:
     """Acme has used 90 of billing today, in a plan of 100."""
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    for kind, identifier in (("hour", ""), ("day", "consumer:acme")):
-        RateLimitRollup.objects.create(
-            window_type=kind,
-            window_start=today,
-            identifier=identifier,
-            route="billing",
-            allowed=90,
-            refused=2,
-        )
+    record = {"route": "billing", "node": "n", "first_at": today, "last_at": today}
+    RateLimitRecord.objects.create(
+        identifier="consumer:acme",
+        window_type="hour",
+        window_start=today,
+        allowed=90,
+        refused=2,
+        **record,
+    )
+    sum_since(today)
     plan = Plan.objects.create(name="bronze", daily=100)
     PlanMembership.objects.create(consumer=Consumer.objects.create(name="acme"), plan=plan)
 

@@ -7,8 +7,10 @@ malformed is never in ``whole``, so a test can tell "something was begun" from "
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
 
 from tests.support.upstream import OK, Received, Script, Upstream
 
@@ -18,7 +20,9 @@ BARRIER = "/barrier"
 
 @dataclass(frozen=True)
 class Whole:
-    """A request that arrived to its last byte. ``connection`` is the other side's port."""
+    """A request that arrived to its last byte. ``connection`` is a number no other one has: ports
+    of connections that ended are given out again.
+    """
 
     received: Received
     connection: int
@@ -68,6 +72,8 @@ class Origin:
     """A connection ended or broke while its request was not answered yet."""
 
     def __post_init__(self) -> None:
+        self._count = itertools.count()
+        self._numbers: WeakKeyDictionary[asyncio.StreamWriter, int] = WeakKeyDictionary()
         self._upstream = Upstream(self._serve, read_body=False)
 
     @property
@@ -102,7 +108,9 @@ class Origin:
                 await self.begun(request, reader, writer)
                 return
             request.body = await read_body(request, reader)
-            self.whole.append(Whole(request, writer.get_extra_info("peername")[1]))
+            if writer not in self._numbers:
+                self._numbers[writer] = next(self._count)
+            self.whole.append(Whole(request, self._numbers[writer]))
             await self.script(request, reader, writer)
         except (asyncio.IncompleteReadError, ConnectionError):
             left.set()

@@ -26,17 +26,16 @@ def ask(front: Front, sent: bytes) -> Reply:
 
 def closing_when_reused(before_answering: bytes = b"") -> Script:
     """Serve one request of each connection; end it as the next one arrives."""
-    known: set[int] = set()
+    known: set[asyncio.StreamWriter] = set()
 
     async def script(
         request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        connection = writer.get_extra_info("peername")[1]
-        if connection in known:
+        if writer in known:
             writer.write(before_answering)
             writer.close()
             raise ConnectionError("closed")
-        known.add(connection)
+        known.add(writer)
         writer.write(OK)
 
     return script

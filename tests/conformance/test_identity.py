@@ -96,9 +96,6 @@ def test_an_offer_that_is_refused(front: Front, origin: Origin, name: str) -> No
     assert_refused(ask(front, *lines), origin, code)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the bearer decides alone; the key beside it is not looked at"
-)
 def test_a_bad_key_beside_a_good_bearer_is_refused(front: Front, origin: Origin) -> None:
     reply = ask(front, f"Authorization: Bearer {GOOD}", "X-API-Key: gw_nonsense")
     assert_refused(reply, origin, "invalid_api_key")

@@ -12,16 +12,12 @@ import threading
 import pytest
 
 from tests.conformance.case import SMUGGLED, assert_problem, head
-from tests.conformance.front import KEY_MARK, Client, Front
+from tests.conformance.front import Front
 from tests.conformance.origin import Origin
 from tests.support.process import GatewayProcess
-from tests.support.raw import Reply
 from tests.support.upstream import OK, Received
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-CUT = 5.0
-"""Seconds the origin's side of a cancelled exchange is waited for. The documented bound is one;
-the origin itself would wait for twenty."""
 
 
 async def _until(event: threading.Event) -> None:
@@ -174,163 +170,6 @@ def test_an_early_refusal_reaches_a_client_that_still_uploads(front: Front, orig
     assert (reply.status, reply.body) == (413, b"big")
 
 
-def _waits(origin: Origin) -> threading.Event:
-    """Make the origin answer nothing and notice when its request is given up."""
-    begun = threading.Event()
-
-    async def script(
-        request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        begun.set()
-        async with asyncio.timeout(20):
-            assert await reader.read(1) == b""
-        raise ConnectionError("given up")
-
-    origin.script = script
-    return begun
-
-
-def _streams(origin: Origin) -> threading.Event:
-    """Make the origin answer without end and notice when nobody takes it."""
-    begun = threading.Event()
-
-    async def script(
-        request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        writer.write(CHUNKED)
-        while True:
-            writer.write(b"5\r\nhello\r\n")
-            await writer.drain()
-            begun.set()
-            await asyncio.sleep(0.01)
-
-    origin.script = script
-    return begun
-
-
-def test_a_client_that_leaves_before_the_answer_cancels_it(front: Front, origin: Origin) -> None:
-    begun = _waits(origin)
-    client = front.connect()
-    client.send(head("GET /open/a"))
-    assert begun.wait(10)
-    client.leave()
-    assert origin.left.wait(CUT)
-
-
-def test_a_client_that_leaves_during_the_answer_cancels_it(front: Front, origin: Origin) -> None:
-    begun = _streams(origin)
-    client = front.connect()
-    client.send(head("GET /open/a"))
-    assert begun.wait(10)
-    client.leave()
-    assert origin.left.wait(CUT)
-
-
-def test_a_client_that_leaves_during_its_upload_cancels_it(front: Front, origin: Origin) -> None:
-    client = front.connect()
-    client.send(head("POST /open/a", "Content-Length: 10") + b"hello")
-    while not origin.heads:
-        threading.Event().wait(0.005)
-    client.leave()
-    assert origin.left.wait(CUT)
-    assert not origin.whole
-
-
-def test_a_client_that_left_is_logged_as_499(
-    gateway: GatewayProcess, front: Front, origin: Origin
-) -> None:
-    begun = _waits(origin)
-    client = front.connect()
-    client.send(head("GET /open/left", "X-Request-Id: left-early"))
-    assert begun.wait(10)
-    client.leave()
-    log = gateway.directory / "serve.log"
-    line = ""
-    for _ in range(1000):
-        lines = [one for one in log.read_text("utf-8").splitlines() if "left-early" in one]
-        if lines:
-            line = lines[0]
-            break
-        threading.Event().wait(0.01)
-    assert '"status":499' in line.replace(" ", "")
-
-
-def test_a_reader_that_stalls_stops_the_origin(front: Front, origin: Origin) -> None:
-    written: list[int] = []
-    stalled = threading.Event()
-
-    async def script(
-        request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
-        try:
-            while True:
-                writer.write(b"x" * 65536)
-                async with asyncio.timeout(1.0):
-                    await writer.drain()
-                written.append(65536)
-        except TimeoutError:
-            stalled.set()
-
-    origin.script = script
-    with front.connect() as client:
-        client.send(head("GET /open/a"))
-        assert stalled.wait(30)
-    # What fills the sockets' buffers on both sides is the kernel's; the front's own share is small.
-    assert sum(written) < 25_000_000
-
-
-def continued(front: Front, target: str, *lines: str, body: bytes = b"hello") -> list[Reply]:
-    """Ask first with Expect, send *body* if told to; every answer, the final one last."""
-    with front.connect() as client:
-        sent = head(f"POST {target}", f"Content-Length: {len(body)}", "Expect: 100-continue",
-                    *lines)  # fmt: skip
-        client.send(sent.replace(KEY_MARK, front.key.encode()))
-        replies = [client.read_reply()]
-        if replies[0].status == 100:
-            client.send(body)
-            replies.append(client.read_reply())
-        return replies
-
-
-def test_continue_comes_before_the_body(front: Front, origin: Origin) -> None:
-    assert [reply.status for reply in continued(front, "/open/a")] == [100, 200]
-    assert origin.whole[0].received.body == b"hello"
-
-
-def test_continue_comes_with_a_good_key(front: Front) -> None:
-    replies = continued(front, "/open/private/a", "X-API-Key: <KEY>")
-    assert [reply.status for reply in replies] == [100, 200]
-
-
-@pytest.mark.parametrize(
-    ("target", "status"),
-    [("/open/private/a", 401), ("/nowhere", 404), ("/small", 413)],
-)
-def test_a_refusal_the_headers_decide_comes_first(
-    front: Front, origin: Origin, target: str, status: int
-) -> None:
-    replies = continued(front, target, body=b"x" * 20)
-    assert [reply.status for reply in replies] == [status]
-    front.settle()
-    assert not origin.heads
-
-
-def test_http_1_0_gets_no_continue(front: Front, origin: Origin) -> None:
-    with front.connect() as client:
-        client.send(b"POST /open/a HTTP/1.0\r\nHost: h\r\nExpect: 100-continue\r\n"
-                    b"Content-Length: 2\r\n\r\nhi")  # fmt: skip
-        assert client.read_reply().status == 200
-
-
-def test_a_body_that_comes_unasked_needs_no_continue(front: Front, origin: Origin) -> None:
-    with front.connect() as client:
-        client.send(head("POST /open/a", "Expect: 100-continue", "Content-Length: 2") + b"hi")
-        reply = client.read_reply()
-        assert (reply if reply.status == 200 else client.read_reply()).status == 200
-    assert origin.whole[0].received.body == b"hi"
-
-
 def test_a_body_over_the_nodes_bound_is_cut_off_by_counted_bytes(
     gateway: GatewayProcess, front: Front, origin: Origin
 ) -> None:
@@ -341,14 +180,3 @@ def test_a_body_over_the_nodes_bound_is_cut_off_by_counted_bytes(
         assert assert_problem(client.read_reply()) == "body_too_large"
     front.settle()
     assert not origin.whole
-
-
-@pytest.mark.parametrize("name", ["silent", "half a head"])
-def test_a_slow_client_is_closed(slow_clients: dict[str, Client], name: str) -> None:
-    client = slow_clients[name]
-    try:
-        reply = client.read_reply()
-    except ConnectionError:
-        return
-    assert reply.status == 408
-    assert client.at_end()

@@ -113,19 +113,20 @@ async def test_no_credential_is_missing_and_names_what_is_accepted() -> None:
     ("headers", "error"),
     [
         ((bearer("a.b.c"), api_key()), InvalidToken),
-        ((bearer(token()), api_key("gw_wrong")), None),
+        ((bearer(token()), api_key("gw_wrong")), InvalidApiKey),
         ((bearer(KEY),), InvalidToken),
         ((api_key("gw_wrong"), (b"authorization", b"Basic dTpw")), InvalidApiKey),
     ],
 )
 async def test_a_wrong_credential_is_not_made_good_by_another(
-    headers: tuple[tuple[bytes, bytes], ...], error: type[AuthenticationError] | None
+    headers: tuple[tuple[bytes, bytes], ...], error: type[AuthenticationError]
 ) -> None:
-    if error is None:
-        assert (await identify(*headers)).kind is CredentialKind.JWT
-        return
     with pytest.raises(error):
         await identify(*headers)
+
+
+async def test_of_two_good_credentials_the_token_says_who_calls() -> None:
+    assert (await identify(bearer(token()), api_key())).kind is CredentialKind.JWT
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from keys.models import Consumer
 from quotas.models import RateLimit
 from quotas.rules import compile_limits
 from routing import files, revision
@@ -77,8 +78,6 @@ def test_a_rollback_brings_them_back() -> None:
 
 
 def test_limits_of_consumers_and_routes_are_not_among_them() -> None:
-    from keys.models import Consumer
-
     applied(BASE)
     RateLimit.objects.create(consumer=Consumer.objects.create(name="acme"), limit=7)
     assert compile_rows().document.limits == ()

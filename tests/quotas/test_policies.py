@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
@@ -93,8 +94,6 @@ async def spend(consumer_limits: list[Any], caller: Caller) -> Decision | None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_limit_edited_past_the_checks_lets_nothing_pass(acme: Consumer) -> None:
-    import asyncio
-
     RateLimit.objects.create(consumer=acme, limit=50, by="moon")
     caller = caller_of(acme)
     with pytest.raises(LimiterUnavailable, match="do not compile"):

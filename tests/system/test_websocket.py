@@ -39,7 +39,7 @@ HANDSHAKE = (
 )
 _LIMITS = {
     "WEBSOCKET_MAX_PER_CALLER": "2",
-    "WEBSOCKET_IDLE_SECONDS": "2",
+    "WEBSOCKET_IDLE_SECONDS": "4",
     "DRAIN_SECONDS": "1",
 }
 
@@ -342,9 +342,11 @@ async def test_limits_idle_and_drain(
 ) -> None:
     short = gateway.copy(tmp_path, _LIMITS)
     with short.serving():
+        for _ in range(3):
+            assert await refusal(short, "/open/refuse") == (403, "")
         first, second = await opening(short, "/open/echo"), await opening(short, "/open/echo")
         assert await refusal(short, "/open/echo") == (429, "rate_limited")
-        assert len(sockets.handshakes) == 2
+        assert len(sockets.handshakes) == 3 + 2
         await second.close()
         await upstream_end(sockets)
         async with opening(short, "/open/echo"):

@@ -7,31 +7,25 @@ from django.contrib.messages import get_messages
 from django.test import Client
 
 from routing.models import Service
+from tests.admin.test_forms import filled
 
 pytestmark = pytest.mark.django_db
 
 
-@pytest.mark.parametrize(("verify", "warned"), [("", True), ("on", False)])
+@pytest.mark.parametrize(("verify", "warned"), [(None, True), ("on", False)])
 def test_a_service_that_believes_anybody_is_warned_about(
-    admin_client: Client, verify: str, warned: bool
+    admin_client: Client, verify: str | None, warned: bool
 ) -> None:
-    url = "/admin/routing/service/add/"
-    context = admin_client.get(url).context
-    data = {
-        name: value
-        for form in (
-            context["adminform"].form,
-            *(one.formset.management_form for one in context["inline_admin_formsets"]),
-        )
-        for name, value in (
-            (form.add_prefix(key), field.prepare_value(form.get_initial_for_field(field, key)))
-            for key, field in form.fields.items()
-        )
-        if value not in (None, False)
-    }
-    data |= {"name": "a", "tls_verify": verify}
-    answer = admin_client.post(url, data)
+    answer = filled(admin_client, "/admin/routing/service/add/", name="a", tls_verify=verify)
     assert answer.status_code == 302
     assert Service.objects.get(name="a").tls_verify is not warned
     said = [str(message) for message in get_messages(answer.wsgi_request)]
     assert any("not verified" in message for message in said) is warned
+
+
+def test_a_file_that_cannot_be_read_is_refused_at_its_field(admin_client: Client) -> None:
+    answer = filled(
+        admin_client, "/admin/routing/service/add/", name="a", tls_ca_file="/no/such/file.pem"
+    )
+    errors = answer.context["adminform"].form.errors
+    assert errors == {"tls_ca_file": ["cannot be read: No such file or directory"]}

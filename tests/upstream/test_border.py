@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from proxying.upstream.base import ConnectionReset, ProtocolViolation, UpstreamError
-from proxying.upstream.httpx import ERRORS, STAGES, translate
+from proxying.upstream.httpx_errors import ERRORS, STAGES, translate
 
 OF_THE_CLIENT = {httpx.HTTPStatusError, httpx.TooManyRedirects, httpx.CookieConflict}
 """Raised above the transport, by parts of httpx that are not used here."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import queue
 import socket
 import ssl
 import struct
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -46,13 +49,15 @@ def upstream() -> Iterator[socket.socket]:
         yield listener
 
 
-def forward(edge: Edge, upstream: socket.socket, idle: float = 60.0) -> None:
+def forward(
+    edge: Edge, upstream: socket.socket, idle: float = 60.0, tls: ssl.SSLContext | None = None
+) -> None:
     """Let *edge* send handshakes to *upstream*."""
     port = upstream.getsockname()[1]
-    origin = Origin("http", "127.0.0.1", port, b"a")
+    origin = Origin("https" if tls else "http", "localhost" if tls else "127.0.0.1", port, b"a")
 
     async def script(exchange: Exchange) -> Answer:
-        transport = UpgradeTransport(idle_seconds=idle)
+        transport = UpgradeTransport(idle_seconds=idle, tls=tls)
         headers = [(n, v) for n, v in exchange.headers if n not in (b"upgrade", b"connection")]
         request = UpstreamRequest("GET", b"/ws", headers, EMPTY)
         received = await transport.send(origin, request, Timeouts(2, 2, 2, 2))
@@ -61,6 +66,7 @@ def forward(edge: Edge, upstream: socket.socket, idle: float = 60.0) -> None:
         return Answer(received.status, [], received)
 
     edge.reset()
+    edge.gateway.ended = queue.Queue()  # tunnels of the test before may still be ending
     edge.gateway.script = script
 
 
@@ -83,6 +89,14 @@ def read_all(sock: socket.socket) -> bytes:
     except ConnectionResetError:
         pass
     return b"".join(pieces)
+
+
+def read_exactly(sock: socket.socket, size: int) -> bytes:
+    """The next *size* bytes."""
+    data = bytearray()
+    while len(data) < size:
+        data += sock.recv(size - len(data))
+    return bytes(data)
 
 
 def fill(sock: socket.socket) -> int:
@@ -128,6 +142,18 @@ def test_what_comes_with_the_heads_is_not_lost(edge: Edge, upstream: socket.sock
             assert read_all(client).partition(b"\r\n\r\n")[2] == HELLO
             client.shutdown(socket.SHUT_WR)
             assert read_all(far) == b"early from the client"
+
+
+def test_any_bytes_pass_unchanged_both_ways_at_once(edge: Edge, upstream: socket.socket) -> None:
+    chance = Random(6455)
+    down, up = chance.randbytes(3_000_000), chance.randbytes(3_000_000)
+    with tunnel(edge, upstream) as (client, far), ThreadPoolExecutor(4) as threads:
+        client.settimeout(10)
+        sent = [threads.submit(client.sendall, up), threads.submit(far.sendall, down)]
+        at_client = threads.submit(read_exactly, client, len(down))
+        assert read_exactly(far, len(up)) == up
+        assert at_client.result() == down
+        assert [each.result() for each in sent] == [None, None]
 
 
 @pytest.mark.parametrize("reading_first", ["client", "upstream"])
@@ -208,7 +234,7 @@ def test_what_upstream_said_before_it_left_reaches_a_slow_client(
 
 
 def test_an_idle_tunnel_ends_with_close_frames(edge: Edge, upstream: socket.socket) -> None:
-    with tunnel(edge, upstream, idle=0.3) as (client, far):
+    with tunnel(edge, upstream, idle=1.0) as (client, far):
         far.sendall(HELLO)
         assert read_all(client) == HELLO + b"\x88\x13\x03\xe9idle for too long"
         closing = read_all(far)
@@ -218,7 +244,7 @@ def test_an_idle_tunnel_ends_with_close_frames(edge: Edge, upstream: socket.sock
 def test_no_close_frame_is_put_into_a_frame_or_behind_one(
     edge: Edge, upstream: socket.socket
 ) -> None:
-    with tunnel(edge, upstream, idle=0.3) as (client, far):
+    with tunnel(edge, upstream, idle=1.0) as (client, far):
         far.sendall(HELLO[:-1])
         client.sendall(b"\x88\x80mask")
         assert read_all(client) == HELLO[:-1]
@@ -226,11 +252,12 @@ def test_no_close_frame_is_put_into_a_frame_or_behind_one(
 
 
 def test_bytes_either_way_keep_it_open(edge: Edge, upstream: socket.socket) -> None:
-    with tunnel(edge, upstream, idle=0.6) as (client, far):
-        for _ in range(4):
-            time.sleep(0.25)
+    with tunnel(edge, upstream, idle=1.0) as (client, far):
+        begun = time.monotonic()
+        while time.monotonic() < begun + 1.5:
             far.sendall(HELLO)
             assert client.recv(100) == HELLO
+            time.sleep(0.05)
         assert edge.gateway.ended.empty()
 
 
@@ -268,22 +295,27 @@ def certificate(tmp_path: Path) -> tuple[str, str]:
     return certificate, key
 
 
-def test_clients_may_come_by_tls(upstream: socket.socket, certificate: tuple[str, str]) -> None:
+@pytest.mark.parametrize("leaves_first", ["client", "upstream"])
+def test_both_sides_may_be_behind_tls(
+    upstream: socket.socket, certificate: tuple[str, str], leaves_first: str
+) -> None:
     trusting = ssl.create_default_context(cafile=certificate[0])
+    serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    serving.load_cert_chain(*certificate)
     with running(certificate=certificate) as edge:
-        forward(edge, upstream)
+        forward(edge, upstream, tls=trusting)
         plain = socket.create_connection(("127.0.0.1", edge.port), timeout=10)
         with trusting.wrap_socket(plain, server_hostname="localhost") as client:
             client.sendall(HANDSHAKE)
-            far, _ = upstream.accept()
-            with far:
+            with serving.wrap_socket(upstream.accept()[0], server_side=True) as far:
+                far.settimeout(10)
                 read_head(far)
                 far.sendall(SWITCHED + HELLO)
                 head = read_head(client)
                 assert (head.partition(b"\r\n\r\n")[2] or client.recv(100)) == HELLO
                 client.sendall(b"x" * 300_000)
-                left = 300_000
-                while left:
-                    left -= len(far.recv(65_536))
-            assert read_all(client) == b""
+                assert len(read_exactly(far, 300_000)) == 300_000
+                leaving, staying = (client, far) if leaves_first == "client" else (far, client)
+                leaving.close()
+                assert read_all(staying) == b""
         assert edge.gateway.ended.get(timeout=5) is None
