@@ -1,8 +1,8 @@
 """Finding the gateway's credential in the headers of a request. Pure.
 
 Looked for in ``Authorization: Bearer`` (RFC 6750 section 2.1), then in ``X-API-Key``. A bearer
-value is always a token, whatever it looks like. When both are there the bearer value says who calls,
-and the key beside it must be good too: a wrong credential is never made good by another one.
+value is always a token, whatever it looks like. When both are there the bearer value says who
+calls, and the key beside it must be good too: a wrong credential is never made good by another.
 ``Authorization`` with another scheme is the upstream's business and is not looked at.
 """
 

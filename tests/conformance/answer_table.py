@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tests.conformance.case import Case, Want, head, passed
 
 OPEN = head("GET /open/a")
@@ -52,7 +54,8 @@ WRONG = [
                                          body=b"5\r\nhello\r\n0\r\n\r\n"), ends=True),
     wrong("NUL in a header", headers(b"X-A: b\0c", b"Content-Length: 2", body=b"ok")),
     wrong("bare CR in a header", headers(b"X-A: b\rX-B: c", b"Content-Length: 2", body=b"ok")),
-    wrong("control byte in a header", headers(b"X-A: \x1b[31m", b"Content-Length: 2", body=b"ok")),
+    replace(wrong("control byte in a header",
+                  headers(b"X-A: \x1b[31m", b"Content-Length: 2", body=b"ok")), ours_only=True),
     wrong("space before the colon", headers(b"X-A : b", b"Content-Length: 2", body=b"ok")),
     wrong("space before the colon of the length", headers(b"Content-Length : 2", body=b"ok")),
     wrong("folded header", headers(b"X-A: b", b" c", b"Content-Length: 2", body=b"ok")),

@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 
 from tests.conformance.answer_table import CASES, DISTRUSTED, OPEN
-from tests.conformance.case import Case, head, play, rows
+from tests.conformance.case import Case, head, play, rows, skip_unless_meant_for
 from tests.conformance.front import Front
 from tests.conformance.origin import Origin
 from tests.support.upstream import OK, answering
@@ -20,6 +20,7 @@ def test_an_answer(case: Case, front: Front, origin: Origin) -> None:
 
 @pytest.mark.parametrize("case", rows(DISTRUSTED))
 def test_its_connection_serves_nobody_after_it(case: Case, front: Front, origin: Origin) -> None:
+    skip_unless_meant_for(case, front)
     origin.script = answering(case.answer)
     with front.connect() as client, suppress(ConnectionError):
         client.send(case.sent)

@@ -9,10 +9,10 @@ import asyncio
 import logging
 import os
 import signal
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import pymysql
 import pytest
 
 from tests.servers import Server
-from tests.support.flood import Flood, get, owners
+from tests.support.flood import Flood, Hit, get, owners
 from tests.support.process import GatewayProcess, new_gateway
 from tests.support.upstream import Upstream
 
@@ -77,14 +77,37 @@ def counted(
     gateway.stop()
 
 
-def half_way(flood: Flood) -> None:
-    while len(flood.hits) < REQUESTS // 2:
-        time.sleep(0.01)
+@contextmanager
+def two_floods(port: int) -> Iterator[tuple[list[Hit], dict[int, int]]]:
+    """What they are answered, and the worker of each client port; they end with the block.
+
+    The second one finds the workers of the first one stopped, so that it gets others: a worker
+    that is quick may otherwise take every connection.
+    """
+    floods = [Flood(port, get("/counted"), REQUESTS // 2, CONNECTIONS // 2) for _ in range(2)]
+    hits: list[Hit] = []
+    workers: dict[int, int] = {}
+    with ThreadPoolExecutor(2) as pool:
+        for flood in floods:
+            flood.hits = hits
+            stopped = set(workers.values())
+            signal_all(stopped, signal.SIGSTOP)
+            pool.submit(asyncio.run, flood.run())
+            while len(found := owners(port, flood.ports)) < CONNECTIONS // 2:
+                time.sleep(0.01)
+            signal_all(stopped, signal.SIGCONT)
+            workers |= found
+        yield hits, workers
 
 
-def by_worker(flood: Flood, workers: dict[int, int]) -> dict[int, Counter[int]]:
+def signal_all(processes: set[int], number: int) -> None:
+    for process in processes:
+        os.kill(process, number)
+
+
+def by_worker(hits: list[Hit], workers: dict[int, int]) -> dict[int, Counter[int]]:
     found: dict[int, Counter[int]] = {}
-    for hit in flood.hits:
+    for hit in hits:
         found.setdefault(workers[hit.port], Counter())[hit.status] += 1
     return found
 
@@ -104,30 +127,27 @@ def recorded(server: Server) -> dict[int, tuple[int, int]]:
 def test_records_equal_what_was_served_but_for_the_last_moments_of_a_killed_worker(
     counted: GatewayProcess, mariadb_server: Server
 ) -> None:
-    flood = Flood(counted.port, get("/counted"), REQUESTS, CONNECTIONS)
     with counted.serving("--workers", str(WORKERS)):
-        load = threading.Thread(target=lambda: asyncio.run(flood.run()))
-        load.start()
-        half_way(flood)
-        workers = owners(counted.port, flood.ports)
-        victim = min(workers.values())
-        os.kill(victim, signal.SIGKILL)
-        killed_at = time.monotonic()
-        load.join()
-    served, written = by_worker(flood, workers), recorded(mariadb_server)
+        with two_floods(counted.port) as (hits, workers):
+            while len(hits) < REQUESTS // 2:
+                time.sleep(0.01)
+            victim = min(workers.values())
+            os.kill(victim, signal.SIGKILL)
+            killed_at = time.monotonic()
+    served, written = by_worker(hits, workers), recorded(mariadb_server)
     assert len(served) > 1
     for worker, statuses in served.items():
         if worker != victim:
             assert written[worker] == (statuses[200], statuses[429])
-    of_victim = [hit for hit in flood.hits if workers[hit.port] == victim]
+    of_victim = [hit for hit in hits if workers[hit.port] == victim]
     # An interval, and as much again for the writing itself and a machine that is busy.
     certain = sum(hit.answered < killed_at - 2 * INTERVAL for hit in of_victim)
     assert certain <= sum(written[victim]) <= len(of_victim) + CONNECTIONS
     logger.info(
         "%d answers of %d workers in %.1f s; the killed one gave %d of them, %d are recorded",
-        len(flood.hits),
+        len(hits),
         len(served),
-        flood.span[1] - flood.span[0],
+        max(hit.answered for hit in hits) - min(hit.sent for hit in hits),
         len(of_victim),
         sum(written[victim]),
     )
