@@ -57,8 +57,6 @@ class Case:
     """The origin closes after it."""
     ours_only: bool = False
     """Rests on our contract alone; another server is right to differ."""
-    open: str = ""
-    """Why the product does not pass it yet."""
 
 
 def refused(*status: int, also: tuple[int, ...] = ()) -> Want:
@@ -83,14 +81,7 @@ def head(start: str, *lines: str, host: str = "gateway.test") -> bytes:
 
 def rows(cases: list[Case]) -> list[object]:
     """*cases* as pytest parameters."""
-    return [
-        pytest.param(
-            case,
-            id=case.name,
-            marks=[pytest.mark.xfail(strict=True, reason=case.open)] if case.open else [],
-        )
-        for case in cases
-    ]
+    return [pytest.param(case, id=case.name) for case in cases]
 
 
 def skip_unless_meant_for(case: Case, front: Front) -> None:

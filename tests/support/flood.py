@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,16 +24,18 @@ class Hit:
 
 @dataclass
 class Flood:
-    """What *requests* in all, over *connections*, got. A connection that breaks is not replaced."""
+    """What requests over *connections* got, one for each of *tickets*, which floods may share.
+
+    A connection that breaks is not replaced.
+    """
 
     port: int
     head: bytes
-    requests: int
+    tickets: Iterator[int]
     connections: int
     hits: list[Hit] = field(default_factory=list)
     ports: set[int] = field(default_factory=set)
     broken: int = 0
-    _left: int = 0
 
     @property
     def statuses(self) -> Counter[int]:
@@ -49,7 +52,6 @@ class Flood:
         return min(hit.sent for hit in self.hits), max(hit.answered for hit in self.hits)
 
     async def run(self) -> Flood:
-        self._left = self.requests
         async with asyncio.TaskGroup() as group:
             for _ in range(self.connections):
                 group.create_task(self._connection())
@@ -62,8 +64,7 @@ class Flood:
         port: int = writer.get_extra_info("sockname")[1]
         self.ports.add(port)
         try:
-            while self._left > 0:
-                self._left -= 1
+            for _ in self.tickets:
                 sent = time.monotonic()
                 writer.write(self.head)
                 status = await _status(reader)
@@ -84,7 +85,7 @@ async def _status(reader: asyncio.StreamReader) -> int:
 
 def flood(port: int, target: str, requests: int, connections: int, *lines: str) -> Flood:
     """Send the same GET *requests* times and wait for every answer."""
-    return asyncio.run(Flood(port, get(target, *lines), requests, connections).run())
+    return asyncio.run(Flood(port, get(target, *lines), iter(range(requests)), connections).run())
 
 
 def get(target: str, *lines: str) -> bytes:

@@ -84,7 +84,8 @@ def two_floods(port: int) -> Iterator[tuple[list[Hit], dict[int, int]]]:
     The second one finds the workers of the first one stopped, so that it gets others: a worker
     that is quick may otherwise take every connection.
     """
-    floods = [Flood(port, get("/counted"), REQUESTS // 2, CONNECTIONS // 2) for _ in range(2)]
+    tickets = iter(range(REQUESTS))
+    floods = [Flood(port, get("/counted"), tickets, CONNECTIONS // 2) for _ in range(2)]
     hits: list[Hit] = []
     workers: dict[int, int] = {}
     with ThreadPoolExecutor(2) as pool:
@@ -127,13 +128,15 @@ def recorded(server: Server) -> dict[int, tuple[int, int]]:
 def test_records_equal_what_was_served_but_for_the_last_moments_of_a_killed_worker(
     counted: GatewayProcess, mariadb_server: Server
 ) -> None:
-    with counted.serving("--workers", str(WORKERS)):
-        with two_floods(counted.port) as (hits, workers):
-            while len(hits) < REQUESTS // 2:
-                time.sleep(0.01)
-            victim = min(workers.values())
-            os.kill(victim, signal.SIGKILL)
-            killed_at = time.monotonic()
+    with (
+        counted.serving("--workers", str(WORKERS)),
+        two_floods(counted.port) as (hits, workers),
+    ):
+        while len(hits) < REQUESTS // 2:
+            time.sleep(0.01)
+        victim = min(workers.values())
+        os.kill(victim, signal.SIGKILL)
+        killed_at = time.monotonic()
     served, written = by_worker(hits, workers), recorded(mariadb_server)
     assert len(served) > 1
     for worker, statuses in served.items():
