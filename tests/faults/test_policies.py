@@ -90,6 +90,7 @@ def test_more_than_may_wait_is_refused_at_once(lab: Lab) -> None:
     assert all(_is_overloaded(reply) for reply in refused)
 
 
+@pytest.mark.slow  # it measures, so it wants a machine of its own
 def test_a_refusal_for_overload_takes_less_than_50_ms(lab: Lab) -> None:
     lab.breaks(Fault(blackhole=True), 0)
     waiting = [RawClient(lab.gateway.port) for _ in range(10)]

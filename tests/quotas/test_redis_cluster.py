@@ -30,6 +30,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture
 async def client(cluster: Cluster) -> AsyncIterator[Client]:
+    cluster.wait_until_whole()
     client = connect_cluster(cluster.nodes, timeout=5)
     await client.initialize()
     await client.flushall(target_nodes=RedisCluster.PRIMARIES)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import pytest
 import redis
 
 from tests import servers
@@ -20,6 +23,14 @@ class Cluster:
 
     nodes: tuple[str, ...]
     processes: tuple[subprocess.Popen[bytes], ...]
+
+    def wait_until_whole(self, seconds: float = 40.0) -> None:
+        """Return once every master holds the cluster to be well and complete."""
+        deadline = time.monotonic() + seconds
+        while not all(map(_is_whole, self.nodes)):
+            if time.monotonic() > deadline:
+                pytest.fail("the Redis Cluster is not whole")
+            time.sleep(0.05)
 
 
 @contextmanager
@@ -45,7 +56,19 @@ def three_masters(directory: Path) -> Iterator[Cluster]:
             processes.append(process)
         create = [cli, "--cluster", "create", *nodes, "--cluster-replicas", "0", "--cluster-yes"]
         subprocess.run(create, check=True, capture_output=True, timeout=60)
-        yield Cluster(tuple(nodes), tuple(processes))
+        cluster = Cluster(tuple(nodes), tuple(processes))
+        cluster.wait_until_whole()
+        yield cluster
+
+
+def _is_whole(node: str) -> bool:
+    try:
+        with redis.Redis(port=int(node.rpartition(":")[2]), socket_timeout=1) as master:
+            state: Any = master.execute_command("CLUSTER INFO")
+    except redis.RedisError:
+        return False
+    wanted = {"cluster_state": "ok", "cluster_slots_ok": "16384", "cluster_known_nodes": "3"}
+    return wanted.items() <= dict(state).items()
 
 
 def _answers(port: int) -> bool:

@@ -14,7 +14,7 @@ from tests.support.raw import RawClient
 from tests.support.upstream import Upstream
 from tests.system.identity import CONFIGURATION, asked, code, get
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 FLOOD = 12_000
 """More than the 10,000 digests a worker remembers as unknown."""

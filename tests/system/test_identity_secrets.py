@@ -32,6 +32,9 @@ class Run:
     directory: Path
     admin: httpx.Client
     secrets: dict[str, str] = field(default_factory=dict)
+    pages: dict[str, str] = field(default_factory=dict)
+    """Every page of the admin by its URL."""
+    metrics: str = ""
 
 
 def sign_in(admin: httpx.Client, password: str) -> httpx.Response:
@@ -106,7 +109,7 @@ def admin_pages(admin: httpx.Client) -> Iterator[httpx.Response]:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, _upstream: Upstream) -> Iterator[Run]:
+def run(tmp_path_factory: pytest.TempPathFactory, _upstream: Upstream) -> Run:
     directory = tmp_path_factory.mktemp("secrets")
     logs = {"LOG_LEVEL": "debug", "LOG_DIRECTORY": str(directory / "logs")}
     gateway = new_gateway(directory, logs)
@@ -120,7 +123,12 @@ def run(tmp_path_factory: pytest.TempPathFactory, _upstream: Upstream) -> Iterat
         done = Run(gateway, directory, admin)
         call_with(done)
         manage_with(done)
-        yield done
+        done.pages = {
+            str(page.url): page.text for page in admin_pages(admin) if page.status_code == 200
+        }
+        done.metrics = gateway.request("GET", "/metrics").body.decode()
+    # Stopped, so that its logs and its database are complete.
+    return done
 
 
 def held(run: Run, text: str) -> list[str]:
@@ -133,15 +141,14 @@ def held(run: Run, text: str) -> list[str]:
 
 
 def test_no_page_of_the_admin_shows_one(run: Run) -> None:
-    pages = [page for page in admin_pages(run.admin) if page.status_code == 200]
-    assert len(pages) > 25
-    assert {str(page.url): held(run, page.text) for page in pages if held(run, page.text)} == {}
+    assert len(run.pages) > 25
+    shown = {url: held(run, text) for url, text in run.pages.items()}
+    assert {url: names for url, names in shown.items() if names} == {}
 
 
 def test_metrics_show_none(run: Run) -> None:
-    text = run.gateway.request("GET", "/metrics").body.decode()
-    assert "gateway_authentications_total" in text
-    assert held(run, text) == []
+    assert "gateway_authentications_total" in run.metrics
+    assert held(run, run.metrics) == []
 
 
 def test_the_database_holds_none(run: Run) -> None:
@@ -153,8 +160,6 @@ def test_the_database_holds_none(run: Run) -> None:
 
 
 def test_what_lies_in_the_directories_holds_none(run: Run) -> None:
-    """Last: the gateway is stopped, so that its logs are complete."""
-    run.gateway.stop()
     names = {path.name for path in (run.directory / "logs").iterdir()}
     assert {"request.log", "audit.log", "application.log"} <= names
     files = [path for path in run.directory.rglob("*") if path.is_file()]

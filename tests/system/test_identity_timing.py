@@ -21,7 +21,7 @@ from tests.support.raw import RawClient
 from tests.support.upstream import Upstream
 from tests.system.identity import CONFIGURATION, code, get
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 _ROUNDS = 300
 

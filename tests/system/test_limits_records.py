@@ -125,6 +125,7 @@ def recorded(server: Server) -> dict[int, tuple[int, int]]:
         }
 
 
+@pytest.mark.slow
 def test_records_equal_what_was_served_but_for_the_last_moments_of_a_killed_worker(
     counted: GatewayProcess, mariadb_server: Server
 ) -> None:
