@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 LOCK := $(BIN)/uv pip compile --quiet --python-version 3.11 --universal --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
-PYTEST_OPTIONS ?= -n 2
+PYTEST_OPTIONS ?= -n 3 --dist loadfile
 
 .PHONY: run test check services bench lock
 .DELETE_ON_ERROR:

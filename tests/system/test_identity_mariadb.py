@@ -72,9 +72,11 @@ def test_a_row_changed_in_the_database_is_found_and_pruning_keeps_the_rest(
     on_mariadb.manage("audit", "prune", "--before", "2020-01-01")
     assert on_mariadb.manage("audit", "verify").returncode == 0
     change = "from django.db import connection as c; c.cursor().execute({!r})"
-    statement = "UPDATE audit_logs SET actor = 'nobody' WHERE sequence = 2"
+    statement = "UPDATE audit_logs SET actor = CONCAT(actor, '!') WHERE sequence = 2"
     on_mariadb.manage("shell", "-c", change.format(statement))
     answer = on_mariadb.manage("audit", "verify", check=False)
+    mended = "UPDATE audit_logs SET actor = TRIM(TRAILING '!' FROM actor) WHERE sequence = 2"
+    on_mariadb.manage("shell", "-c", change.format(mended))
     assert answer.returncode == 1
     assert "entry 2 " in answer.stdout
     assert "was changed" in answer.stdout
