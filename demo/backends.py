@@ -68,8 +68,7 @@ class Backend:
 
     def _report(self, scope: Scope, size: int) -> dict[str, Any]:
         headers = {
-            key.decode("latin-1"): value.decode("latin-1")
-            for key, value in scope["headers"]
+            key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]
         }
         return {
             "service": self.name,
