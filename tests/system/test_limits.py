@@ -150,8 +150,9 @@ def query(gateway: GatewayProcess, sql: str) -> list[Any]:
         return connection.execute(sql).fetchall()
 
 
-def arithmetic(span: tuple[float, float], burst: int, per_second: float) -> float:
-    return burst + (span[1] - span[0]) * per_second
+def arithmetic(span: tuple[float, float], burst: int, per_second: float) -> int:
+    """Whole tokens that a full bucket gives in *span*."""
+    return int(burst + (span[1] - span[0]) * per_second)
 
 
 def test_ten_thousand_requests_get_what_the_arithmetic_gives(limited: GatewayProcess) -> None:
