@@ -61,9 +61,9 @@ def _upstream() -> Iterator[Upstream]:
     upstream.stop()
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def upstream(_upstream: Upstream) -> Upstream:
-    """The scripted upstream behind every live route, fresh for the test."""
+    """The scripted upstream behind every live route, fresh for each test."""
     _upstream.reset()
     return _upstream
 
