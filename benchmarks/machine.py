@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import random
 import shutil
 import signal
 import socket
@@ -27,6 +28,8 @@ PROJECT = Path(__file__).resolve().parent.parent
 _START_SECONDS = 90.0
 _STOP_SECONDS = 15.0
 _TICKS = os.sysconf("SC_CLK_TCK")
+_PORTS = 12_000, 32_768
+"""From the first to before the last; a port among those of clients could be taken before use."""
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -62,11 +65,12 @@ def program(name: str) -> str:
 
 
 def find_free_port() -> int:
-    """A loopback port nobody listens on at this moment."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """A loopback port nobody listens on, below those the kernel gives to clients."""
+    while True:
+        port = random.randrange(*_PORTS)
+        with contextlib.suppress(OSError), socket.socket() as listener:
+            listener.bind(("127.0.0.1", port))
+            return port
 
 
 @dataclass

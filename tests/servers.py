@@ -19,7 +19,10 @@ import httpx
 import pymysql
 import pytest
 
+from tests import ports
+
 _START_SECONDS = 40
+_PORTS = ports.of_this_process()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +36,8 @@ class Server:
 
 
 def find_free_port() -> int:
-    """A loopback port nobody listens on at this moment."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """A loopback port nobody listens on, and that no client and no other test is given."""
+    return _PORTS.take()
 
 
 def require(*programs: str) -> list[str]:

@@ -8,6 +8,8 @@ import struct
 import threading
 from dataclasses import dataclass, field
 
+from tests.servers import find_free_port
+
 _PIECE = 65_536
 
 
@@ -38,7 +40,7 @@ class FaultyProxy:
     target: int
     fault: Fault = HEALTHY
     accepted: int = 0
-    port: int = 0
+    port: int = field(default_factory=find_free_port)
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -70,7 +72,6 @@ class FaultyProxy:
 
     async def _serve(self) -> None:
         server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
-        self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._ended.wait()
         server.close()
