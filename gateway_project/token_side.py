@@ -11,6 +11,7 @@ from keys.claims import TokenRules
 from keys.errors import UnusableKey
 from keys.identity_token import IdentitySigner
 from keys.issuers import Authority, ExternalIssuer, Issuers, own_name, parse_issuer
+from keys.key_cache import KeyCache, directory_of
 from keys.key_ring import KeyRing
 from keys.key_sets import KeySet
 from keys.revocation import RevocationList
@@ -38,7 +39,10 @@ class TokenSide:
             raise SystemExit(f"JWT_ALGORITHM={settings.jwt_algorithm}: {error}") from error
         self._revoked = RevocationList(database)
         self._own = self._own_verifier(settings)
-        self._key_sets = [KeySet(issuer) for issuer in external_issuers(settings)]
+        stored = directory_of(settings.var_directory)
+        self._key_sets = [
+            KeySet(issuer, cache=KeyCache(stored, issuer)) for issuer in external_issuers(settings)
+        ]
         self.tokens = self._verifier(settings.jwt_leeway_seconds)
         self.identity = IdentitySigner(
             self._ring, own_name(settings.jwt_issuer, settings.jwt_jwks_url)
@@ -48,6 +52,7 @@ class TokenSide:
         """Read the revocation list and begin to follow it, the key directory and key sets."""
         await self._revoked.start(watcher)
         for keys in self._key_sets:
+            await keys.recall()
             keys.start(owner)
         owner.start("signing keys", self._keep_looking)
 

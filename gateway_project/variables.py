@@ -89,7 +89,17 @@ class Variables(NodeVariables):
         by_environment={"prod": False},
     )
     auth_requests_per_minute: int = _tokens(
-        60, "Requests one address may make to `/auth/*` in a minute.", **_COUNT
+        60,
+        "Sign-ins at `/auth/token` that one address may try in a minute; ten times as many "
+        "refreshes and revocations.",
+        **_COUNT,
+    )
+    auth_failures_per_second: int = _tokens(
+        1000,
+        "Wrong credentials of one address that a worker refuses at once in a second; further "
+        "refusals wait, at most a second. 0: none waits.",
+        minimum=0,
+        maximum=1_000_000,
     )
     jwt_algorithm: str = _tokens("HS256", "Algorithm of access tokens.", choices=ALGORITHMS)
     jwt_secret_key: str = _tokens(
@@ -148,7 +158,7 @@ class Variables(NodeVariables):
     )
     key_cache_size: int = _tokens(100_000, "API keys a worker remembers.", **_COUNT)
     key_cache_seconds: float = _tokens(
-        5.0,
+        4.0,
         "Seconds an API key is believed without a look at the database.",
         **_SECONDS,
     )

@@ -29,6 +29,9 @@ from keys.throttling import Throttle
 from runtime import redis
 
 _DAY_MS = 86_400_000
+_UPKEEP = 10
+"""How many refreshes an address may make for each sign-in. A refresh token cannot be guessed, and
+many people behind one address refresh at their own times."""
 _assembling = threading.Lock()
 """Two first requests at once must not make two stores: one would forget its sessions."""
 
@@ -69,6 +72,9 @@ class TokenDesk:
     ring: KeyRing
     sessions: Sessions
     throttle: Throttle
+    """Of passwords."""
+    upkeep_throttle: Throttle
+    """Of refreshing and revoking."""
 
 
 def token_desk() -> TokenDesk:
@@ -90,7 +96,11 @@ def _desk(given: TokenSettings, place: redis.Place) -> TokenDesk:
         now=time.time,
     )
     return TokenDesk(
-        given.auth_token_enabled, ring, sessions, Throttle(given.auth_requests_per_minute)
+        given.auth_token_enabled,
+        ring,
+        sessions,
+        Throttle(given.auth_requests_per_minute),
+        Throttle(given.auth_requests_per_minute * _UPKEEP),
     )
 
 

@@ -7,6 +7,7 @@ the key an external issuer signed with, must be fetched.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable
@@ -24,6 +25,7 @@ from keys.errors import (
     InvalidToken,
     MissingCredentials,
 )
+from keys.pacing import FailurePace
 
 __all__ = ["Authenticator", "Caller", "challenge"]
 
@@ -60,15 +62,24 @@ class Tokens(Protocol):
 class Authenticator:
     """Turns a request's credential into a :class:`Caller`. *now* is in epoch seconds.
 
-    Without *tokens* every bearer token is refused.
+    Without *tokens* every bearer token is refused. *failures_per_second* of one address are
+    answered at once, further ones held back (:mod:`keys.pacing`); 0 holds none.
     """
 
     def __init__(
-        self, keys: Keys, tokens: Tokens | None, *, now: Callable[[], float] = time.time
+        self,
+        keys: Keys,
+        tokens: Tokens | None,
+        *,
+        failures_per_second: int = 0,
+        now: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._keys = keys
         self._tokens = tokens
+        self._pace = FailurePace(failures_per_second)
         self._now = now
+        self._clock = clock
 
     async def authenticate(
         self,
@@ -80,8 +91,25 @@ class Authenticator:
         """The caller, by a credential of one of the kinds in *methods* (``jwt``, ``api_key``).
 
         Raises ``AuthenticationError`` (401) or ``KeyStoreUnavailable`` (503). Does not suspend
-        when the answer is remembered.
+        when the answer is remembered and no refusal.
         """
+        try:
+            return await self._identify(headers, methods, client_ip, route_name)
+        except MissingCredentials:
+            raise
+        except AuthenticationError:
+            held = self._pace.hold(client_ip, self._clock())
+            if held:
+                await asyncio.sleep(held)
+            raise
+
+    async def _identify(
+        self,
+        headers: Iterable[tuple[bytes, bytes]],
+        methods: Collection[str],
+        client_ip: str,
+        route_name: str,
+    ) -> Caller:
         credential = extract(headers)
         if credential is None:
             raise MissingCredentials(methods)
@@ -89,7 +117,8 @@ class Authenticator:
             if CredentialKind.JWT not in methods:
                 raise InvalidToken("this route takes no tokens")
             caller = await self.authenticate_jwt(credential.text)
-            if credential.key_beside and CredentialKind.API_KEY in methods:
+            if credential.key_beside:
+                # Good for this route or not, it never travels on: so it is one for us, and wrong.
                 await self.authenticate_api_key(credential.key_beside, client_ip, route_name)
             return caller
         if CredentialKind.API_KEY not in methods:

@@ -3,7 +3,8 @@
 One owned task per issuer fetches its key set at start and every hour. A token that names a key we
 do not have wakes the task, at most once in 30 seconds, and waits for it: a key rotated at the
 issuer costs its users a moment, not a 401. Within those 30 seconds unknown names are refused at
-once, so a flood of them costs the issuer nothing. Leans on httpx and on :mod:`keys.jwks`.
+once, so a flood of them costs the issuer nothing. What was fetched last is on disk too: a node
+that starts while the issuer is away verifies with it. Leans on httpx and on :mod:`keys.jwks`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import httpx
 from keys.errors import KeyStoreUnavailable
 from keys.issuers import ExternalIssuer
 from keys.jwks import read_jwks
+from keys.key_cache import KeyCache
 from keys.signatures import VerificationKey
 from runtime.tasks import TaskOwner
 
@@ -37,7 +39,8 @@ _FAILURES = (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError)
 class KeySet:
     """The keys of *issuer*. ``changed`` is called when they are other keys than before.
 
-    ``fetches`` counts attempts. Lives on one event loop; *clock* is monotonic, in seconds.
+    ``fetches`` counts attempts. Lives on one event loop; *clock* is monotonic, in seconds. Without
+    *cache* nothing survives a restart.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class KeySet:
         issuer: ExternalIssuer,
         changed: Callable[[], None] = lambda: None,
         *,
+        cache: KeyCache | None = None,
         clock: Callable[[], float] = time.monotonic,
         random: Random | None = None,
     ) -> None:
@@ -52,6 +56,7 @@ class KeySet:
         self.fetches = 0
         self.healthy = False
         self.changed = changed
+        self._cache = cache
         self._clock = clock
         self._random = random or Random()
         self._content = b""
@@ -90,6 +95,16 @@ class KeySet:
         if not self.healthy:
             raise KeyStoreUnavailable("the issuer's keys cannot be fetched")
 
+    async def recall(self) -> None:
+        """Take the keys that were stored before this process, if there are any of use."""
+        content = await asyncio.to_thread(self._cache.load) if self._cache else None
+        if content is None:
+            return
+        try:
+            self._keys = read_jwks(content, self.issuer.algorithms)
+        except ValueError:
+            logger.warning("the stored keys of the issuer %s are unusable", self.issuer.name)
+
     async def _keep_fetching(self) -> None:
         while True:
             await self._fetch_once()
@@ -112,7 +127,7 @@ class KeySet:
         try:
             async with asyncio.timeout(_FETCH_SECONDS):
                 content = await _fetch(self.issuer.jwks_url)
-            self._take(content)
+            await self._take(content)
         except _FAILURES as error:
             self._note_failure(error)
         finally:
@@ -121,7 +136,7 @@ class KeySet:
             finished, self._finished = self._finished, asyncio.Event()
             finished.set()
 
-    def _take(self, content: bytes) -> None:
+    async def _take(self, content: bytes) -> None:
         if content != self._content:
             keys = read_jwks(content, self.issuer.algorithms)
             if not keys:
@@ -129,6 +144,8 @@ class KeySet:
             self._keys, self._content = keys, content
             self.changed()
             logger.info("%d keys of the issuer %s", len(keys), self.issuer.name)
+            if self._cache is not None:
+                await asyncio.to_thread(self._cache.save, content)
         self.healthy = True
         self._failures = 0
 

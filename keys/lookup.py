@@ -43,6 +43,9 @@ logger = logging.getLogger(__name__)
 Fetch = Callable[[Sequence[str]], Mapping[str, KeyRecord]]
 ReadEpoch = Callable[[], int]
 
+_AT_ONCE = 4
+"""Requests that are woken in one turn of the loop."""
+
 
 @dataclass(frozen=True, slots=True)
 class LookupLimits:
@@ -239,6 +242,8 @@ class KeyLookup:
         asked |= _take(self._unknown, self._limits.batch - len(asked))
         try:
             records = await self._read(list(asked))
+            self._note_success()
+            await _deliver(asked, records)
         except Exception:
             self.failures += 1
             if not self._failing:
@@ -248,17 +253,17 @@ class KeyLookup:
         except asyncio.CancelledError:
             self._give_up(asked)
             raise
-        else:
-            if self._failing:
-                logger.info("API keys can be read again")
-            self._failing = False
-            for digest, future in asked.items():
-                future.set_result(_Answer(records.get(digest)))
+
+    def _note_success(self) -> None:
+        if self._failing:
+            logger.info("API keys can be read again")
+        self._failing = False
 
     def _give_up(self, asked: _Waiting) -> None:
         """No answer for *asked*, nor for whoever else waits."""
         for future in (*asked.values(), *self._stale.values(), *self._unknown.values()):
-            future.set_result(None)
+            if not future.done():
+                future.set_result(None)
         self._stale.clear()
         self._unknown.clear()
 
@@ -297,6 +302,15 @@ class KeyLookup:
                 self._absent.put(digest, value=True)
         else:
             self._entries.put(digest, _Entry(record, generation, began))
+
+
+async def _deliver(asked: _Waiting, records: Mapping[str, KeyRecord]) -> None:
+    """Wake those who asked a few at a time: a request that asked nothing gets in between."""
+    answers = iter(asked.items())
+    while several := list(islice(answers, _AT_ONCE)):
+        for digest, future in several:
+            future.set_result(_Answer(records.get(digest)))
+        await asyncio.sleep(0)
 
 
 def _take(waiting: _Waiting, most: int) -> _Waiting:

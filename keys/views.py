@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from functools import wraps
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeGuard
 
 from axes.helpers import get_cool_off
 from django.contrib.auth import authenticate, user_logged_in
@@ -21,7 +21,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse, RawPostDataExce
 from django.views.decorators.csrf import csrf_exempt
 
 from audit.recorder import acting_as
-from keys.assembly import TokenDesk, token_desk
+from keys.assembly import token_desk
 from keys.authentication import challenge
 from keys.errors import (
     AuthenticationError,
@@ -31,6 +31,7 @@ from keys.errors import (
 )
 from keys.key_ring import CACHED_SECONDS
 from keys.refresh.sessions import Pair
+from keys.throttling import Throttle
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +84,7 @@ def token(request: HttpRequest) -> HttpResponse:
     desk = token_desk()
     if not desk.enabled:
         raise _not_found("No tokens are issued here.")
-    _throttle(desk, request)
+    _throttle(desk.throttle, request)
     given = _read(request, username=_LONGEST_NAME, password=_LONGEST_PASSWORD)
     user = authenticate(request, **given)
     if user is None:
@@ -96,7 +97,7 @@ def token(request: HttpRequest) -> HttpResponse:
 def refresh(request: HttpRequest) -> HttpResponse:
     """``{refresh}`` → a new pair."""
     desk = token_desk()
-    _throttle(desk, request)
+    _throttle(desk.upkeep_throttle, request)
     return _pair(desk.sessions.refresh(_read(request, refresh=_LARGEST_BODY)["refresh"]))
 
 
@@ -104,9 +105,11 @@ def refresh(request: HttpRequest) -> HttpResponse:
 def revoke(request: HttpRequest) -> HttpResponse:
     """``{refresh}`` → 204, whatever the token was (RFC 7009 section 2.2)."""
     desk = token_desk()
-    _throttle(desk, request)
+    _throttle(desk.upkeep_throttle, request)
     desk.sessions.revoke(_read(request, refresh=_LARGEST_BODY)["refresh"])
-    return HttpResponse(status=HTTPStatus.NO_CONTENT)
+    answer = HttpResponse(status=HTTPStatus.NO_CONTENT)
+    del answer.headers["Content-Type"]
+    return answer
 
 
 @_endpoint("GET", "HEAD")
@@ -144,8 +147,8 @@ def _pair(pair: Pair) -> HttpResponse:
     )
 
 
-def _throttle(desk: TokenDesk, request: HttpRequest) -> None:
-    seconds = desk.throttle.wait(request.META.get("REMOTE_ADDR", ""), time.monotonic())
+def _throttle(throttle: Throttle, request: HttpRequest) -> None:
+    seconds = throttle.wait(request.META.get("REMOTE_ADDR", ""), time.monotonic())
     if seconds:
         raise _too_many("Too many requests from this address.", seconds)
 
@@ -162,10 +165,15 @@ def _read(request: HttpRequest, **longest: int) -> dict[str, str]:
     values = {}
     for name, most in longest.items():
         value = given.get(name)
-        if not isinstance(value, str) or not 0 < len(value) <= most:
+        if not _is_text(value) or not 0 < len(value) <= most:
             raise _bad_request(f"{name} is not a text of 1 to {most} characters.")
         values[name] = value
     return values
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    """Whether it is text that can be written down: JSON can name half a character."""
+    return isinstance(value, str) and not any("\ud800" <= one <= "\udfff" for one in value)
 
 
 def _body(request: HttpRequest) -> bytes:

@@ -137,11 +137,20 @@ def test_a_success_forgets_the_failures_before(alice: User) -> None:
 
 def test_an_address_may_only_try_so_often(alice: User, settings: Any) -> None:
     configure(settings, auth_requests_per_minute=3)
-    statuses = [post("/auth/refresh", refresh="x").status_code for _ in range(4)]
-    assert statuses == [401, 401, 401, 429]
+    statuses = [
+        post("/auth/token", username=name, password="x").status_code for name in ("a", "b", "c")
+    ]
+    assert statuses == [401, 401, 401]
     throttled = post("/auth/token", username="alice", password=PASSWORD)
     assert code(throttled, 429) == "rate_limited"
     assert 1 <= int(throttled["Retry-After"]) <= 60
+
+
+def test_an_address_may_refresh_ten_times_as_often(settings: Any) -> None:
+    configure(settings, auth_requests_per_minute=1)
+    statuses = [post("/auth/refresh", refresh="x").status_code for _ in range(11)]
+    assert statuses == [401] * 10 + [429]
+    assert post("/auth/revoke", refresh="x").status_code == 429
 
 
 def test_switched_off_no_password_is_taken(alice: User, settings: Any) -> None:
@@ -153,7 +162,8 @@ def test_switched_off_no_password_is_taken(alice: User, settings: Any) -> None:
 @pytest.mark.parametrize(
     "body",
     [b"", b"[]", b"{", b'{"username": 1, "password": "x"}', b'{"username": "", "password": "x"}',
-     b'{"username": "alice"}', b"[" * 10_000, b"\xff", b'{"username": "\xff"}'],
+     b'{"username": "alice"}', b"[" * 10_000, b"\xff", b'{"username": "\xff"}',
+     b'{"username": "\\ud800", "password": "x"}', b'{"username": "alice", "password": "\\ud800"}'],
 )  # fmt: skip
 def test_what_is_no_request_for_a_token_is_a_bad_request(body: bytes) -> None:
     answer = Client().post("/auth/token", body, content_type="application/json")

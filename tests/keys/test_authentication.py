@@ -125,6 +125,12 @@ async def test_a_wrong_credential_is_not_made_good_by_another(
         await identify(*headers)
 
 
+async def test_a_wrong_key_is_wrong_on_a_route_for_tokens_too() -> None:
+    with pytest.raises(InvalidApiKey):
+        await identify(bearer(token()), api_key("gw_wrong"), methods={"jwt"})
+    assert (await identify(bearer(token()), api_key(), methods={"jwt"})).user_id == "42"
+
+
 async def test_of_two_good_credentials_the_token_says_who_calls() -> None:
     assert (await identify(bearer(token()), api_key())).kind is CredentialKind.JWT
 
@@ -208,6 +214,25 @@ async def test_a_store_that_cannot_tell_is_neither_yes_nor_no() -> None:
     drawer.down = True
     with pytest.raises(KeyStoreUnavailable):
         await identify(api_key(), drawer=drawer)
+
+
+async def test_refusals_beyond_the_rate_of_an_address_are_held_back_and_good_callers_are_not() -> (
+    None
+):
+    authenticator = Authenticator(Drawer(good()), None, failures_per_second=2, clock=Clock(NOW))
+
+    def waits(key: str, client_ip: str) -> bool:
+        journey = authenticator.authenticate([api_key(key)], BOTH, client_ip, "projects")
+        try:
+            journey.send(None)
+        except (StopIteration, InvalidApiKey):
+            return False
+        journey.close()
+        return True
+
+    assert [waits("gw_wrong", ANY) for _ in range(4)] == [False, False, False, True]
+    assert not waits("gw_wrong", "198.51.100.9")
+    assert not waits(KEY, ANY)
 
 
 async def test_without_a_key_to_verify_with_every_token_is_refused() -> None:

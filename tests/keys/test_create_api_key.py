@@ -53,7 +53,8 @@ def test_a_consumer_is_made_once_and_kept_as_it_is() -> None:
 
 
 def test_everything_given_is_stored_and_shown_as_json() -> None:
-    facts = create("acme", "--name", "ci", "--roles", "a, b", "--permissions", "x")
+    places = ("--allowed-routes", "a,b", "--allowed-networks", "192.0.2.0/24, 2001:db8::/32")
+    facts = create("acme", "--name", "ci", "--roles", "a, b", "--permissions", "x", *places)
     key = ApiKey.objects.get(digest=hash_api_key(facts["key"]))
     assert (key.name, key.roles, key.permissions) == ("ci", ["a", "b"], ["x"])
     del facts["key"]
@@ -63,8 +64,12 @@ def test_everything_given_is_stored_and_shown_as_json() -> None:
         "name": "ci",
         "roles": ["a", "b"],
         "permissions": ["x"],
+        "allowed_routes": ["a", "b"],
+        "allowed_networks": ["192.0.2.0/24", "2001:db8::/32"],
         "expires_at": None,
     }
+    assert key.allowed_routes == facts["allowed_routes"]
+    assert key.allowed_networks == facts["allowed_networks"]
 
 
 @pytest.mark.parametrize(
@@ -98,6 +103,9 @@ def test_the_expiry_is_counted_from_now(text: str, expected: timedelta) -> None:
         ("acme", "--roles", "a\nb"),
         ("acme", "--permissions", "x" * 101),
         ("acme", "--name", "n" * 191),
+        ("acme", "--allowed-routes", ","),
+        ("acme", "--allowed-networks", "192.0.2.1/24"),
+        ("acme", "--allowed-networks", "everywhere"),
         ("",),
         (" acme",),
         ("a,b",),

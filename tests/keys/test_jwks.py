@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -18,6 +19,7 @@ from keys.claims import AccessToken, TokenRules
 from keys.errors import InvalidToken, KeyStoreUnavailable, UnusableKey
 from keys.issuers import Authority, ExternalIssuer, Issuers, parse_issuer
 from keys.jwks import public_jwk, read_jwks, thumbprint
+from keys.key_cache import KeyCache
 from keys.key_sets import KeySet
 from keys.signatures import ALGORITHMS, VerificationKey
 from keys.signing_keys import PrivateKey
@@ -176,15 +178,17 @@ async def owner() -> AsyncIterator[TaskOwner]:
 class World:
     """Our own HS256 issuer and the one of *server*, as a worker has them."""
 
-    def __init__(self, server: KeyServer, owner: TaskOwner) -> None:
+    def __init__(self, server: KeyServer, owner: TaskOwner, directory: Path | None = None) -> None:
         self.clock = Clock()
-        self.keys = KeySet(server.issuer, clock=self.clock, random=Random(1))
+        cache = KeyCache(directory, server.issuer) if directory else None
+        self.keys = KeySet(server.issuer, cache=cache, clock=self.clock, random=Random(1))
         rules = TokenRules(issuer=ISSUER, external=True)
         verifier = TokenVerifier(self.keys.key, rules)
         self.keys.changed = verifier.forget
         own = TokenVerifier(only_key(VerificationKey.load("HS256", SECRET)))
         self.issuers = Issuers(own, {ISSUER: Authority(self.keys, verifier)})
-        self.keys.start(owner)
+        if directory is None:
+            self.keys.start(owner)
 
     async def verify(self, text: str) -> AccessToken:
         found = self.issuers.verify(text)
@@ -242,6 +246,60 @@ async def test_an_issuer_that_is_down_leaves_the_keys_we_have(
         await world.verify(signed(OTHER_EC))
     assert (await world.verify(signed(EC, sub="43"))).subject == "43"
     assert not world.keys.healthy
+
+
+async def restarted(server: KeyServer, owner: TaskOwner, directory: Path) -> World:
+    """A worker that begins with what an earlier one left in *directory*."""
+    world = World(server, owner, directory)
+    await world.keys.recall()
+    world.keys.start(owner)
+    return world
+
+
+def only_file(directory: Path) -> Path:
+    [path] = directory.iterdir()
+    return path
+
+
+async def test_a_node_that_starts_while_the_issuer_is_away_has_the_keys_of_before(
+    server: KeyServer, owner: TaskOwner, tmp_path: Path
+) -> None:
+    await (await restarted(server, owner, tmp_path)).verify(signed(EC))
+    await owner.stop()
+    await server.stop()
+    world = await restarted(server, owner, tmp_path)
+    assert (await world.verify(signed(EC))).subject == "42"
+    with pytest.raises(KeyStoreUnavailable):
+        await world.verify(signed(OTHER_EC))
+
+
+async def test_what_is_stored_is_public_and_its_owners_alone(
+    server: KeyServer, owner: TaskOwner, tmp_path: Path
+) -> None:
+    document = json.loads(key_set(EC, ED))
+    document["keys"][0] |= {"note": "internal", "x5c": ["AAAA"]}
+    server.content = json.dumps({**document, "extra": 1}).encode()
+    await (await restarted(server, owner, tmp_path)).verify(signed(EC))
+    stored = only_file(tmp_path)
+    assert stored.stat().st_mode & 0o077 == 0
+    assert json.loads(stored.read_bytes()) == json.loads(key_set(EC, ED))
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"keys": [1]}', b"\xff"])
+async def test_a_damaged_file_is_as_good_as_none(
+    server: KeyServer, owner: TaskOwner, tmp_path: Path, content: bytes
+) -> None:
+    KeyCache(tmp_path, server.issuer).save(key_set(EC))
+    only_file(tmp_path).write_bytes(content)
+    assert (await (await restarted(server, owner, tmp_path)).verify(signed(EC))).external
+
+
+async def test_keys_that_cannot_be_stored_are_used_all_the_same(
+    server: KeyServer, owner: TaskOwner, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    world = await restarted(server, owner, tmp_path / "file" / "below")
+    assert (await world.verify(signed(EC))).external
 
 
 async def test_an_issuer_that_was_never_reached_is_neither_yes_nor_no(

@@ -128,11 +128,25 @@ def test_a_consumer_whose_name_cannot_be_a_header_is_good_nowhere() -> None:
     assert not is_good(key)
 
 
-def test_fetching_takes_three_queries(acme: Consumer, django_assert_num_queries: Any) -> None:
+def test_fetching_takes_four_queries(acme: Consumer, django_assert_num_queries: Any) -> None:
     digests = [ApiKey.objects.issue(acme)[0].digest for _ in range(5)]
-    # One for the keys, one for the limits of their consumers, one for the plans of these.
-    with django_assert_num_queries(3):
+    # Which are stored, the keys, the limits of their consumers, the plans of these.
+    with django_assert_num_queries(4):
         assert len(fetch_records(digests)) == 5
+
+
+def test_unknown_keys_take_one_query(db: None, django_assert_num_queries: Any) -> None:
+    with django_assert_num_queries(1):
+        assert fetch_records([hash_api_key(str(number)) for number in range(500)]) == {}
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 3, 5, 500])
+def test_known_keys_are_found_among_any_number_of_others(acme: Consumer, number: int) -> None:
+    key = ApiKey.objects.issue(acme)[0]
+    others = [hash_api_key(str(other)) for other in range(number)]
+    assert list(fetch_records([*others, key.digest])) == [key.digest]
+    assert list(fetch_records([key.digest, *others])) == [key.digest]
+    assert fetch_records([]) == {}
 
 
 def test_the_epoch_is_zero_before_the_first_change() -> None:

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.servers import find_free_port
+from tests.servers import Server, find_free_port
 from tests.support.process import GatewayProcess, new_gateway
 from tests.support.upstream import Upstream
+from tests.system.identity import database_of_its_own, gateway_with_an_operator
 
 CONFIGURATION = """
 services:
@@ -90,3 +91,26 @@ def gateway(running_gateway: GatewayProcess, upstream: Upstream) -> GatewayProce
 def dead_port() -> int:
     """A port on which nobody listens."""
     return find_free_port()
+
+
+@pytest.fixture(scope="session", params=["embedded", "servers"])
+def world(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, _upstream: Upstream
+) -> Iterator[GatewayProcess]:
+    """Two workers that know callers: with SQLite and what is in the process, and with MariaDB and
+    Redis.
+    """
+    settings = {"RATE_LIMIT_PER_WORKER": "true"}
+    if request.param == "servers":
+        mariadb: Server = request.getfixturevalue("mariadb_server")
+        redis: Server = request.getfixturevalue("redis_server")
+        settings = {
+            "DATABASE_URL": database_of_its_own(mariadb, "identity_world"),
+            "REDIS_URL": redis.url,
+            "REDIS_PREFIX": "identity:",
+        }
+    gateway = gateway_with_an_operator(
+        tmp_path_factory.mktemp(request.param), _upstream.url, **settings
+    )
+    with gateway.serving("--workers", "2"):
+        yield gateway

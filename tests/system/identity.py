@@ -1,24 +1,81 @@
-"""What the identity tests share: a gateway with keyed routes, asking, and waiting for an answer."""
+"""What the identity tests share: gateways with keyed routes, asking them, waiting for an answer."""
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import pymysql
 import pytest
 
-from tests.support.process import GatewayProcess
+from tests.servers import Server
+from tests.support.process import GatewayProcess, new_gateway
 from tests.support.raw import Reply
 
 CONFIGURATION = """
 services:
   scripted: {{instances: [{{url: "{url}"}}], breaker: null, retry: {{attempts: 1}}}}
+  signed: {{instances: [{{url: "{url}"}}], breaker: null, signed_identity: true}}
 routes:
+  - {{name: signed, path: /signed, service: signed}}
+  - {{name: public, path: /public, service: signed, auth_required: false}}
   - {{name: keyed, path: /keyed, service: scripted, auth: {{methods: [api_key, jwt]}}}}
   - {{name: other, path: /other, service: scripted, auth: {{methods: [api_key]}}}}
+  - {{name: limited, path: /limited, service: scripted, rate_limit: 1000000}}
 """
+PASSWORD = "correct horse battery staple"
+
+
+def database_of_its_own(server: Server, name: str) -> str:
+    """The URL of a new database, made with the server's own collation."""
+    connection = pymysql.connect(
+        host=server.host, port=server.port, user="gateway", password="gateway"
+    )
+    with connection, connection.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+    return server.url.replace("gateway_db", name)
+
+
+def gateway_with_an_operator(directory: Path, url: str, **settings: str) -> GatewayProcess:
+    """Not started yet: ES256 keys, the routes above before *url*, and the superuser ops."""
+    gateway = new_gateway(directory, {"ALLOWED_HOSTS": "gateway.test", **settings})
+    gateway.manage("generate_keys", "--algorithm", "ES256")
+    gateway.environment |= {"JWT_ALGORITHM": "ES256", "DJANGO_SUPERUSER_PASSWORD": PASSWORD}
+    gateway.manage("createsuperuser", "--noinput", "--username", "ops", "--email", "ops@localhost")
+    gateway.apply(CONFIGURATION.format(url=url))
+    return gateway
+
+
+def api(gateway: GatewayProcess, method: str, path: str, **content: Any) -> Any:
+    """What the REST API answers ops; fails unless that is a success."""
+    login = base64.b64encode(f"ops:{PASSWORD}".encode()).decode()
+    lines = [f"Authorization: Basic {login}", "Content-Type: application/json"]
+    body = json.dumps(content).encode() if method != "GET" else b""
+    reply = gateway.request(method, f"/api/gateway/{path}", *lines, body=body)
+    assert reply.status < 300, reply.body
+    return json.loads(reply.body) if reply.body else None
+
+
+def new_key(gateway: GatewayProcess, consumer: str) -> Any:
+    """A key of the new *consumer*, as the REST API shows it once."""
+    api(gateway, "POST", "consumers/", name=consumer)
+    return api(gateway, "POST", "api-keys/", consumer=consumer)
+
+
+def post(gateway: GatewayProcess, path: str, **content: str) -> Reply:
+    """One request to a token endpoint."""
+    return gateway.request("POST", path, body=json.dumps(content).encode())
+
+
+def sign_in(gateway: GatewayProcess) -> Any:
+    """A pair of tokens of ops."""
+    reply = post(gateway, "/auth/token", username="ops", password=PASSWORD)
+    assert reply.status == 200, reply.body
+    return json.loads(reply.body)
 
 
 def ask(gateway: GatewayProcess, key: str, path: str = "/keyed", *lines: str) -> Reply:

@@ -4,27 +4,19 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-import pymysql
 import pytest
 
 from tests.servers import Server
 from tests.support.process import GatewayProcess, new_gateway
-from tests.system.identity import asked
+from tests.system.identity import asked, database_of_its_own
 
 pytestmark = pytest.mark.timeout(180)
-
-DATABASE = "identity_db"
 
 
 @pytest.fixture(scope="module")
 def on_mariadb(tmp_path_factory: pytest.TempPathFactory, mariadb_server: Server) -> GatewayProcess:
     """A gateway with an empty database that was made with the server's own collation."""
-    connection = pymysql.connect(
-        host=mariadb_server.host, port=mariadb_server.port, user="gateway", password="gateway"
-    )
-    with connection, connection.cursor() as cursor:
-        cursor.execute(f"CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4")
-    url = mariadb_server.url.replace("gateway_db", DATABASE)
+    url = database_of_its_own(mariadb_server, "identity_db")
     return new_gateway(tmp_path_factory.mktemp("mariadb"), {"DATABASE_URL": url})
 
 

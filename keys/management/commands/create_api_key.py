@@ -35,6 +35,12 @@ class Command(BaseCommand):
         parser.add_argument("--roles", default="", help="roles, separated by commas")
         parser.add_argument("--permissions", default="", help="permissions, separated by commas")
         parser.add_argument(
+            "--allowed-routes", default="", help="names of the routes it is good for; all if none"
+        )
+        parser.add_argument(
+            "--allowed-networks", default="", help="networks it may come from (CIDR); all if none"
+        )
+        parser.add_argument(
             "--expires-in", metavar="TIME", help="a number and s, m, h, d or w: 90s, 12h, 30d, 4w"
         )
         parser.add_argument("--json", action="store_true", help="print everything as JSON")
@@ -66,6 +72,8 @@ def _create(options: dict[str, Any], expires_at: datetime | None) -> tuple[ApiKe
         "name": options["name"],
         "roles": _items(options["roles"]),
         "permissions": _items(options["permissions"]),
+        "allowed_routes": _items(options["allowed_routes"]),
+        "allowed_networks": _items(options["allowed_networks"]),
         "expires_at": expires_at,
         "created_by": _ACTOR,
     }
@@ -106,5 +114,7 @@ def _facts(key: ApiKey, generated: GeneratedKey) -> dict[str, Any]:
         "name": key.name,
         "roles": key.roles,
         "permissions": key.permissions,
+        "allowed_routes": key.allowed_routes,
+        "allowed_networks": key.allowed_networks,
         "expires_at": key.expires_at.isoformat() if key.expires_at else None,
     }
