@@ -107,6 +107,7 @@ class Node:
         await self._health.close()
         if self._redis is not None:
             await self._redis.close()
+        await self._quotas.close()
         await self._reader.close()
         await self._writer.close()
 

@@ -27,7 +27,8 @@ class QuotaSide:
     def __init__(
         self, settings: Settings, buckets: RedisStore | None, writer: DatabaseThread, worker: str
     ) -> None:
-        self._writer = writer
+        # Of its own: summing many records takes longer than their writing may wait.
+        self._summer = DatabaseThread("database-sums")
         self._recorder: Recorder | None = None
         self._ledger: PlanLedger | None = None
         self.meter: Meter | None = None
@@ -51,7 +52,11 @@ class QuotaSide:
         if self._recorder is not None and self._ledger is not None:
             owner.start("limit records", self._recorder.keep_writing)
             owner.start("quota plans", self._ledger.keep_writing)
-            owner.start("usage sums", lambda: keep_summing(self._writer))
+            owner.start("usage sums", lambda: keep_summing(self._summer))
+
+    async def close(self) -> None:
+        """End the thread that sums, once its task has ended."""
+        await self._summer.close()
 
 
 def _run(worker: str) -> str:

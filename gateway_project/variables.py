@@ -178,7 +178,7 @@ class Variables(NodeVariables):
         "request that fills a batch.",
     )
     rate_limit_record_seconds: float = _limits(
-        5.0, "Seconds between two batches of records.", minimum=0.1, maximum=3600
+        5.0, "Seconds within which limit records are in the database.", minimum=0.1, maximum=3600
     )
     rate_limit_per_worker: bool = _limits(
         False, "Lets several workers run without Redis, each with limits of its own."

@@ -2,7 +2,8 @@
 
 Counts are absolute for (caller, hour, route, run of this worker) and are written again whenever
 they changed: writing one twice changes nothing, and a batch that failed is simply written later.
-A request costs a dict look-up. A worker that is killed loses what it counted since its last write.
+A request costs a dict look-up. A worker that is killed loses one interval of counts at most: what
+came just after a write began waits for the next, half an interval later, and for its end.
 Leans on ``runtime.database`` for the writing thread and ``runtime.tasks`` for the owned task.
 """
 
@@ -67,9 +68,10 @@ class _Row(NamedTuple):
 class Recorder:
     """The counts of one run of one worker, called *node* in the rows; no other run may share it.
 
-    Written every *interval* seconds. Of an hour at most *max_windows* callers and routes are told
-    apart; the requests of further ones are counted together. ``failures`` counts batches that the
-    database did not take. *clock* is in seconds since 1970.
+    What was counted is in the database *interval* seconds later, if a write takes no more than half
+    of that. Of an hour at most *max_windows* callers and routes are told apart; the requests of
+    further ones are counted together. ``failures`` counts batches that the database did not take.
+    *clock* is in seconds since 1970.
     """
 
     def __init__(
@@ -130,7 +132,7 @@ class Recorder:
     async def keep_writing(self) -> None:
         """Write until cancelled, then once more."""
         try:
-            await repeat(self._interval, self.write, wake=self._wake)
+            await repeat(self._interval / 2, self.write, wake=self._wake, steady=True)
         finally:
             try:
                 async with asyncio.timeout(_STOP_SECONDS):

@@ -1,8 +1,9 @@
 """The one way from the event loop to the ORM: a named thread with a bounded queue.
 
-Django's async ORM is a shared thread in disguise. A node owns two of these instead, one that
-reads (key look-ups, revision polls) and one that writes (records, audit, last used), so that a
-slow write never holds up a look-up. Requests never call them: owned background tasks do.
+Django's async ORM is a shared thread in disguise. A node owns three of these instead: one reads
+(key look-ups, revision polls), one writes (records, audit, last used), one sums the records. A slow
+write never holds up a look-up, nor a long summing a write. Requests never call them: owned
+background tasks do.
 """
 
 from __future__ import annotations

@@ -54,16 +54,27 @@ class TaskOwner:
 
 
 async def repeat(
-    interval: float, work: Callable[[], Awaitable[None]], *, wake: asyncio.Event | None = None
+    interval: float,
+    work: Callable[[], Awaitable[None]],
+    *,
+    wake: asyncio.Event | None = None,
+    steady: bool = False,
 ) -> None:
-    """Await *work* every *interval* seconds, sooner when *wake* is set."""
+    """Await *work* every *interval* seconds, sooner when *wake* is set.
+
+    The seconds are from an end to the next beginning; with *steady* from beginning to beginning,
+    so that work which takes long is begun again at once.
+    """
+    loop = asyncio.get_running_loop()
     while True:
+        began = loop.time()
         await work()
+        pause = max(0.0, began + interval - loop.time()) if steady else interval
         if wake is None:
-            await asyncio.sleep(interval)
+            await asyncio.sleep(pause)
             continue
         try:
-            async with asyncio.timeout(interval):
+            async with asyncio.timeout(pause):
                 await wake.wait()
         except TimeoutError:
             pass

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
+from itertools import pairwise
+from statistics import median
 from typing import Any
 
 import pytest
@@ -150,6 +153,36 @@ async def test_stopping_writes_what_is_left(database: Database) -> None:
         recorder.note(f"ip:{number}", "r", PASSED)
     await owner.stop()
     assert len(await stored(database)) == 1200
+
+
+class SlowDatabase(Database):
+    """Takes *seconds* to write, and remembers when each write ended."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds = seconds
+        self.written: list[tuple[int, float]] = []
+
+    async def run(self, function: Any, *args: Any, **kwargs: Any) -> Any:
+        await super().run(function, *args, **kwargs)
+        await asyncio.sleep(self._seconds)
+        self.written.append((args[1][0].allowed, time.monotonic()))
+
+
+async def test_nothing_counted_waits_longer_than_an_interval() -> None:
+    interval = 0.2
+    database, counted = SlowDatabase(interval * 0.35), []
+    recorder, owner = new_recorder(database, interval=interval), TaskOwner()
+    owner.start("records", recorder.keep_writing)
+    while len(database.written) < 8:
+        counted.append(time.monotonic())
+        recorder.note("a", "r", PASSED)
+        await asyncio.sleep(0.005)
+    await owner.stop()
+    await database.close()
+    ends = list(pairwise(database.written[:8]))
+    # The oldest that an end of the worker a moment earlier would have lost.
+    assert median(end - counted[before] for (before, _), (_, end) in ends) <= interval
 
 
 async def test_who_waits_for_its_record_finds_it_written(database: Database) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -86,6 +86,22 @@ async def _status(reader: asyncio.StreamReader) -> int:
 def flood(port: int, target: str, requests: int, connections: int, *lines: str) -> Flood:
     """Send the same GET *requests* times and wait for every answer."""
     return asyncio.run(Flood(port, get(target, *lines), iter(range(requests)), connections).run())
+
+
+async def _all(floods: Sequence[Flood]) -> None:
+    async with asyncio.TaskGroup() as group:
+        for one in floods:
+            group.create_task(one.run())
+
+
+def flood_together(ports: Sequence[int], target: str, requests: int, connections: int) -> Flood:
+    """:func:`flood` over several gateways at once; each connection is to one of them."""
+    tickets = iter(range(requests))
+    hits: list[Hit] = []
+    each = connections // len(ports)
+    floods = [Flood(port, get(target), tickets, each, hits) for port in ports]
+    asyncio.run(_all(floods))
+    return floods[0]
 
 
 def get(target: str, *lines: str) -> bytes:
