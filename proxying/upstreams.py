@@ -189,7 +189,10 @@ class Upstream:
         if chosen is None:
             return None
         instance = self._by_state[chosen]
-        return Attempt(instance, self._permits(instance, now), self.gate)
+        permits = self._permits(instance, now)
+        if permits is None:
+            return self._pick(exchange, tried, now)
+        return Attempt(instance, permits, self.gate)
 
     def _kept(self, exchange: Exchange, candidates: list[InstanceState]) -> InstanceState | None:
         """The candidate that the client's sticky cookie names."""
@@ -198,14 +201,21 @@ class Upstream:
         wanted = affinity.cookie(exchange.headers, self.sticky_cookie.encode("ascii"))
         return next((one for one in candidates if self._by_state[one].mark == wanted), None)
 
-    def _permits(self, instance: Instance, now: float) -> Permits:
-        """Of the breakers that have just said they allow it."""
-        asked = (
-            (breaker, breaker.acquire(now))
-            for breaker in (instance.breaker, self.breaker)
-            if breaker is not None
-        )
-        return tuple((breaker, permit) for breaker, permit in asked if permit is not None)
+    def _permits(self, instance: Instance, now: float) -> Permits | None:
+        """Of the breakers that have just said they allow it; ``None`` when another worker is trying
+        one of them: it has stopped to say so.
+        """
+        permits: Permits = ()
+        for breaker in (instance.breaker, self.breaker):
+            if breaker is None:
+                continue
+            permit = breaker.acquire(now)
+            if permit is None:
+                for held, given in permits:
+                    held.release(given, Outcome.IGNORED, now)
+                return None
+            permits = (*permits, (breaker, permit))
+        return permits
 
     def _all_unhealthy(self) -> bool:
         """Whether verdicts are passed over, because they leave nobody and that is configured."""
