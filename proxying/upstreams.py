@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from functools import partial
 from random import Random
 
-from proxying import affinity
+from proxying import affinity, metrics
 from proxying.attempt import Attempt, Permits
 from proxying.balancing import Balancer, InstanceState
 from proxying.breaker import Breaker, Outcome, Permit, State
@@ -48,7 +48,7 @@ class Instance:
         self.origin = Origin.of(plan)
         self.mark = affinity.mark(self.service, self.url)
         self.breaker = breaker
-        self.most = most
+        self.most = most if state.limit is None else state.limit.limit
         """Requests at once."""
         self._clock = clock
 
@@ -73,6 +73,13 @@ class Instance:
         breaker.release(permit, outcome, self._clock(), seconds)
         if breaker is self.breaker and not closed_before and breaker.state is State.CLOSED:
             self.state.ramps_from = self._clock()
+
+    def adapt(self, seconds: float, dropped: bool) -> None:
+        """Where it is found out how many requests it takes: learn from one that took *seconds*."""
+        limit = self.state.limit
+        if limit is not None and limit.note(seconds, self.state.in_flight, dropped, self._clock()):
+            self.most = limit.limit
+            metrics.CONCURRENCY_LIMIT.labels(self.service, self.url).set(self.most)
 
     def note_failure(self) -> None:
         """Count a failure that showed only after its attempt was settled."""
