@@ -20,6 +20,7 @@ from typing import Final
 import uvicorn
 
 from gateway_project.env_files import PROJECT_DIRECTORY
+from gateway_project.scheduling import CONTROL_PLANE_NICE
 
 PORT_VARIABLE: Final = "GATEWAY_CONTROL_PLANE_PORT"
 """How workers are told where it listens; set by ``serve``, no setting of the operator's."""
@@ -90,6 +91,7 @@ def main() -> None:
     from gateway_project.env import get_settings
 
     settings = get_settings()
+    os.nice(CONTROL_PLANE_NICE)
     threading.Thread(target=_end_with_supervisor, daemon=True).start()
     uvicorn.run(
         APPLICATION,

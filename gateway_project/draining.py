@@ -22,6 +22,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import Process
 
+from gateway_project.scheduling import favour_requests, start_gently
 from proxying.wire.server import ServerConnection
 
 logger = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class DrainingServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Be ready for the supervisor's signal too."""
+        favour_requests()
         await super().startup(sockets)
         signal.signal(_RETIRE, self.handle_exit)
 
@@ -154,6 +156,7 @@ class Workers(Multiprocess):
         """Replace one worker after the other, each once its successor serves."""
         for index, old in enumerate(self.processes):
             new = self._new_worker()
+            start_gently(new.process.pid or 0)
             if not self._serves(new):
                 logger.error("a new worker did not start to serve; the old ones stay")
                 new.kill()

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from proxying.breaker_news import BreakerNews
 from proxying.breakers import Breakers
 from proxying.health_board import Board
 from proxying.health_checks import HealthChecks
@@ -15,8 +16,10 @@ from proxying.health_reporting import HealthReporter
 from proxying.reporting import BreakerReporter
 from proxying.services import Upstreams
 from proxying.sharing import BreakerSharing
+from proxying.trial_board import TrialBoard
 from proxying.upstream.transports import Transports
 from routing.plans import ServicePlan
+from runtime import redis
 
 if TYPE_CHECKING:
     from gateway_project.env import Settings
@@ -39,8 +42,9 @@ class HealthSide:
     ) -> None:
         name = worker_name(settings)
         self._reporter = BreakerReporter(name, writer)
-        self._breakers = Breakers([self._reporter])
+        self._breakers = Breakers([self._reporter], TrialBoard(settings.var_directory).turn_of)
         self._sharing = BreakerSharing(name, self._breakers, self._reporter, reader)
+        self._news = BreakerNews(name, self._sharing)
         self._applied = settings.circuit_breaker_enabled
         self.upstreams = Upstreams(self._breakers if self._applied else None)
         self._health = HealthReporter(node_name(settings), writer)
@@ -60,6 +64,10 @@ class HealthSide:
         if self._applied:
             owner.start("breaker reports", self._reporter.keep_writing)
             owner.start("breaker sharing", self._sharing.keep_following)
+            if redis.configured():
+                self._reporter.heard = self._news
+                owner.start("breaker news", self._news.keep_telling)
+                owner.start("breaker subscription", self._news.keep_listening)
 
     async def close(self) -> None:
         """Close the checks' connections."""

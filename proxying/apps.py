@@ -13,6 +13,8 @@ class ProxyingConfig(AppConfig):
     def ready(self) -> None:
         # Here, not above: models cannot be imported before the app registry is filled.
         from audit.tracking import track
+        from proxying import orders
         from proxying.models import BreakerOverride
 
         track(BreakerOverride, ("service", "instance", "action", "until"), label="breaker")
+        orders.connect()

@@ -31,6 +31,7 @@ _CAUSES: dict[type[UpstreamError], RetryCause] = {
     ConnectionReset: "reset",
     UpstreamTimeout: "timeout",
 }
+_OVERLOAD: frozenset[RetryCause | None] = frozenset(("timeout", "503"))
 _CLIENT_ERROR = 400
 _SERVER_ERROR = 500
 
@@ -70,6 +71,8 @@ class Attempt:
         self.seconds = time.perf_counter() - started
         self._settle(self._outcome)
         self._count()
+        if self.instance.state.limit is not None:
+            self.instance.adapt(self.seconds, self.cause in _OVERLOAD)
 
     @property
     def cause(self) -> RetryCause | None:

@@ -16,6 +16,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from proxying.adaptive import AdaptiveLimit
     from routing.document import BalancerName
 
 _LEAST_SHARE = 0.1
@@ -38,6 +39,7 @@ class InstanceState:
         "full_weight",
         "healthy",
         "in_flight",
+        "limit",
         "ramps_from",
         "seed",
         "service",
@@ -55,6 +57,8 @@ class InstanceState:
         self.ramps_from: float | None = None
         """When its slow start began; ``None``: it has its full share."""
         self.in_flight = 0
+        self.limit: AdaptiveLimit | None = None
+        """How many requests at once it takes, where that is found out."""
         self.current_weight = 0.0
         self.seed = _hash(url.encode())
         """The same in every worker: all of them send a key to the same instance."""

@@ -13,13 +13,15 @@ Times are seconds of a clock that does not step back.
 Every request holds a permit, and each change of state begins a new generation: the late result of a
 request from an earlier one says nothing about the instance now and moves nothing. An operator can
 force a breaker open or closed for a time; what another worker saw is taken over by :meth:`follow`.
+Where several workers share an instance, :class:`Trials` lets one of them at a time try it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from proxying.sliding import SlidingCounts
 
@@ -58,6 +60,27 @@ class Permit:
 
 
 _RETURNED = -1
+_ASK_AGAIN = 0.05
+"""Seconds after which it is asked again whether another worker still tries the instance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a trial ended, in whichever worker: closed or open, and since when."""
+
+    state: State
+    since: float
+
+
+class Trials(Protocol):
+    """Whose turn it is to try an instance, among the workers that share it."""
+
+    def begin(self) -> tuple[bool, Verdict | None]:
+        """Whether it is this worker's turn, and how the last trial of any worker ended."""
+
+    def end(self, verdict: Verdict | None) -> None:
+        """The turn is over, without a *verdict* when none of its requests said anything."""
+
 
 Observer = Callable[[State, State, str], None]
 """Told of each change of state: before, after, why."""
@@ -77,11 +100,13 @@ class Breaker:
         "_opened_at",
         "_probes",
         "_probes_succeeded",
+        "_refused_until",
         "_slow",
         "consecutive_failures",
         "may_open",
         "spec",
         "state",
+        "trials",
     )
 
     def __init__(self, spec: BreakerSpec, observe: Observer | None = None) -> None:
@@ -89,6 +114,7 @@ class Breaker:
         self.state = State.CLOSED
         self.consecutive_failures = 0
         self.may_open: Callable[[], bool] | None = None
+        self.trials: Trials | None = None
         self._observe = observe
         self._counts = SlidingCounts(spec.window)
         self._slow = SlidingCounts(spec.window)
@@ -97,11 +123,16 @@ class Breaker:
         self._forced_until = 0.0
         self._probes = 0
         self._probes_succeeded = 0
+        self._refused_until = 0.0
 
     def allows(self, now: float) -> bool:
-        """Whether :meth:`acquire` would give a permit at *now*. Changes nothing."""
+        """Whether :meth:`acquire` would give a permit at *now*, as far as is known here: another
+        worker may be trying the instance. Changes nothing.
+        """
         if self.state is State.CLOSED:
             return True
+        if now < self._refused_until:
+            return False
         if self.state is State.OPEN:
             return now >= self._open_until
         return self._probes + self._probes_succeeded < self.spec.half_open_requests
@@ -109,6 +140,8 @@ class Breaker:
     def acquire(self, now: float) -> Permit | None:
         """A permit for one request, or ``None``: leave the instance alone."""
         if not self.allows(now):
+            return None
+        if self.state is not State.CLOSED and not self._has_turn(now):
             return None
         if self.state is State.OPEN:
             self._enter(State.HALF_OPEN, "the recovery time has passed")
@@ -165,14 +198,44 @@ class Breaker:
     def _open_until(self) -> float:
         return max(self._opened_at + self.spec.recovery, self._forced_until)
 
+    def _has_turn(self, now: float) -> bool:
+        """Whether this worker may try the instance now; another one's verdict is taken over."""
+        if self.trials is None or self._probes:
+            return True
+        turn, last = self.trials.begin()
+        if turn and last is not None and self._opened_at < last.since <= now:
+            self._take_over(last)
+            turn = self.state is not State.OPEN or now >= self._open_until
+            if not turn or self.state is State.CLOSED:
+                self.trials.end(None)
+        elif not turn:
+            self._refused_until = now + _ASK_AGAIN
+        return turn
+
+    def _take_over(self, last: Verdict) -> None:
+        if last.state is State.CLOSED:
+            self._enter(State.CLOSED, "the trial requests of another worker succeeded")
+            return
+        self._opened_at = last.since
+        if self.state is State.HALF_OPEN:
+            self._enter(State.OPEN, "a trial request of another worker failed")
+
     def _judge_probe(self, outcome: Outcome, slow: bool, now: float) -> None:
         self._probes -= 1
         if outcome is Outcome.FAILURE or (slow and outcome is not Outcome.IGNORED):
+            self._end_trial(Verdict(State.OPEN, now))
             self._open(now, "a trial request failed" if not slow else "a trial request was slow")
         elif outcome is not Outcome.IGNORED:
             self._probes_succeeded += 1
             if self._probes_succeeded >= self.spec.half_open_requests:
+                self._end_trial(Verdict(State.CLOSED, now))
                 self._enter(State.CLOSED, "the trial requests succeeded")
+        if self.state is State.HALF_OPEN and not self._probes:
+            self._end_trial(None)
+
+    def _end_trial(self, verdict: Verdict | None) -> None:
+        if self.trials is not None:
+            self.trials.end(verdict)
 
     def _count(self, outcome: Outcome, slow: bool, now: float) -> None:
         failed = outcome is Outcome.FAILURE
@@ -209,6 +272,9 @@ class Breaker:
 
     def _enter(self, state: State, reason: str) -> None:
         before, self.state = self.state, state
+        if self._probes:
+            # It leaves half-open by an order or by what another worker saw.
+            self._end_trial(None)
         self._generation += 1
         self._probes = 0
         self._probes_succeeded = 0

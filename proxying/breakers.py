@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from proxying.breaker import Breaker, State
+from proxying.breaker import Breaker, State, Trials
 
 if TYPE_CHECKING:
     from routing.document import BreakerSpec
@@ -37,10 +37,18 @@ Observer = Callable[[Transition], None]
 
 
 class Breakers:
-    """Breakers by service and instance URL. *observers* are told of every change of state."""
+    """Breakers by service and instance URL. *observers* are told of every change of state.
 
-    def __init__(self, observers: Iterable[Observer] = ()) -> None:
+    *turns* says whose turn it is to try an instance; without it every worker tries for itself.
+    """
+
+    def __init__(
+        self,
+        observers: Iterable[Observer] = (),
+        turns: Callable[[Key], Trials] | None = None,
+    ) -> None:
         self._observers = tuple(observers)
+        self._turns = turns
         self._breakers: dict[Key, Breaker] = {}
 
     def __len__(self) -> int:
@@ -68,9 +76,13 @@ class Breakers:
             if key not in kept and breaker.state is not State.CLOSED:
                 self._tell(key, breaker.state, State.CLOSED, "the configuration changed")
         self._breakers = {
-            key: kept.get(key) or Breaker(spec, partial(self._tell, key))
-            for key, spec in wanted.items()
+            key: kept.get(key) or self._new(key, spec) for key, spec in wanted.items()
         }
+
+    def _new(self, key: Key, spec: BreakerSpec) -> Breaker:
+        breaker = Breaker(spec, partial(self._tell, key))
+        breaker.trials = self._turns(key) if self._turns is not None else None
+        return breaker
 
     def _tell(self, key: Key, before: State, after: State, reason: str) -> None:
         breaker = self._breakers.get(key)

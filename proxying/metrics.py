@@ -73,6 +73,12 @@ INSTANCE_HEALTHY = Gauge(
     ("service", "instance"),
     multiprocess_mode="liveall",
 )
+CONCURRENCY_LIMIT = Gauge(
+    "gateway_concurrency_limit",
+    "Requests at once that adaptive services send an instance, summed over the workers.",
+    ("service", "instance"),
+    multiprocess_mode="livesum",
+)
 HEALTH_CHECKS = Counter(
     "gateway_health_checks_total",
     "Active health checks; outcome is ok or failed.",

@@ -57,6 +57,8 @@ class BreakerReporter:
         self._reported_at = _NEVER
         self._as_of: datetime | None = None
         self.failures = 0
+        self.heard: Callable[[Transition, datetime], None] | None = None
+        """Told of each change that this worker saw itself, and when that was."""
 
     def changed_at(self, service: str, instance: str) -> datetime:
         """When a breaker last changed, as far as this worker knows."""
@@ -83,6 +85,8 @@ class BreakerReporter:
             transition.failures,
         )
         self._unwritten.add(key)
+        if self.heard is not None and self._as_of is None:
+            self.heard(transition, self._reports[key].changed_at)
         logger.warning(
             "breaker of %s %s: %s, was %s: %s",
             *key,

@@ -11,12 +11,13 @@ import time
 from collections.abc import Mapping
 from random import Random
 
+from proxying.adaptive import AdaptiveLimit
 from proxying.balancing import InstanceState
 from proxying.breakers import Breakers, Key
 from proxying.overload import Gate
 from proxying.retry import RetryBudget
 from proxying.upstreams import Clock, Instance, Upstream
-from routing.document import BreakerSpec
+from routing.document import BreakerSpec, OverloadSpec
 from routing.plans import InstancePlan, ServicePlan
 
 Used = Mapping[str, list[InstancePlan]]
@@ -88,8 +89,9 @@ class Upstreams:
 
     def _instance(self, service: ServicePlan, plan: InstancePlan) -> Instance:
         breaker = self._breakers.get(service.name, plan.url) if self._breakers is not None else None
-        most = service.spec.overload.max_requests_per_instance
         state = self._states[service.name, plan.url]
+        _adapt(state, service.spec.overload)
+        most = service.spec.overload.max_requests_per_instance
         return Instance(state, plan, breaker, most, self._clock)
 
     def _keep_states(self, used: Used) -> None:
@@ -118,6 +120,16 @@ class Upstreams:
         gate = self._gates.get(plan.name) or Gate(plan.name, plan.spec.overload)
         gate.spec = plan.spec.overload
         return gate
+
+
+def _adapt(state: InstanceState, spec: OverloadSpec) -> None:
+    """Keep what was found out about an instance, under the bounds of *spec*."""
+    if not spec.adaptive:
+        state.limit = None
+    elif state.limit is None:
+        state.limit = AdaptiveLimit(spec.max_requests_per_instance, spec.tolerance)
+    else:
+        state.limit.adjust(spec.max_requests_per_instance, spec.tolerance)
 
 
 def instances_in_use(plan: ServicePlan) -> list[InstancePlan]:

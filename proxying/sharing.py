@@ -1,13 +1,15 @@
 """One breaker in many workers: what the others saw, and what operators ordered.
 
 Every worker reports its transitions (``proxying.reporting``) and reads those of the others several
-times a second; of two reports the later one counts. Half-open is each worker's own: N trial
-requests pass in each. Orders of operators are rows too. While the database is away every worker
-goes by what it sees itself. Leans on ``runtime.database``.
+times a second; where there is Redis they tell each other at once (``proxying.breaker_news``). Of
+two reports the later one counts. Half-open is nobody else's business: who tries an instance is
+agreed on the node (``proxying.trial_board``). Orders of operators are rows too. While the database
+and Redis are away every worker goes by what it sees itself. Leans on ``runtime.database``.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import time
@@ -63,10 +65,15 @@ class BreakerSharing:
         self._database = database
         self._obeyed: dict[Key, tuple[Breaker, datetime]] = {}
         self._readable = True
+        self._wake = asyncio.Event()
 
     async def keep_following(self) -> None:
         """Read and take over until cancelled."""
-        await repeat(_LOOK_SECONDS, self._look)
+        await repeat(_LOOK_SECONDS, self._look, wake=self._wake)
+
+    def wake(self) -> None:
+        """Read now: there is a new order."""
+        self._wake.set()
 
     async def _look(self) -> None:
         try:

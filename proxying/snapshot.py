@@ -56,10 +56,11 @@ class Snapshots:
     def install(self, number: int, sha256: str, table: Table) -> None:
         """Serve *table* from the next request on."""
         upstreams = self._upstreams.adopt(table.services)
+        limits = self._limits(table)
         plans = {
             name: Plan(
                 route,
-                compile_limits(route, table.limits),
+                limits[name],
                 upstreams[route.service.name],
                 _timeouts(route),
             )
@@ -70,6 +71,18 @@ class Snapshots:
         self.installed_at = time.time()
         metrics.REVISION.set(number)
         logger.info("serving revision %d (%s)", number, sha256[:12])
+
+    def _limits(self, table: Table) -> dict[str, RouteLimits]:
+        """The compiled limits of each route, those of the last snapshot where they are the same."""
+        last = self.current
+        known = last.plans if last is not None and last.table.limits == table.limits else {}
+        return {
+            name: known[name].limits
+            if name in known and known[name].route.limits == route.limits
+            else compile_limits(route, table.limits)
+            for name, route in table.routes.items()
+            if not route.fault
+        }
 
 
 def _timeouts(route: RoutePlan) -> Timeouts:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from functools import partial
 from random import Random
 
-from proxying import affinity
+from proxying import affinity, metrics
 from proxying.attempt import Attempt, Permits
 from proxying.balancing import Balancer, InstanceState
 from proxying.breaker import Breaker, Outcome, Permit, State
@@ -48,7 +48,7 @@ class Instance:
         self.origin = Origin.of(plan)
         self.mark = affinity.mark(self.service, self.url)
         self.breaker = breaker
-        self.most = most
+        self.most = most if state.limit is None else state.limit.limit
         """Requests at once."""
         self._clock = clock
 
@@ -73,6 +73,13 @@ class Instance:
         breaker.release(permit, outcome, self._clock(), seconds)
         if breaker is self.breaker and not closed_before and breaker.state is State.CLOSED:
             self.state.ramps_from = self._clock()
+
+    def adapt(self, seconds: float, dropped: bool) -> None:
+        """Where it is found out how many requests it takes: learn from one that took *seconds*."""
+        limit = self.state.limit
+        if limit is not None and limit.note(seconds, self.state.in_flight, dropped, self._clock()):
+            self.most = limit.limit
+            metrics.CONCURRENCY_LIMIT.labels(self.service, self.url).set(self.most)
 
     def note_failure(self) -> None:
         """Count a failure that showed only after its attempt was settled."""
@@ -189,7 +196,10 @@ class Upstream:
         if chosen is None:
             return None
         instance = self._by_state[chosen]
-        return Attempt(instance, self._permits(instance, now), self.gate)
+        permits = self._permits(instance, now)
+        if permits is None:
+            return self._pick(exchange, tried, now)
+        return Attempt(instance, permits, self.gate)
 
     def _kept(self, exchange: Exchange, candidates: list[InstanceState]) -> InstanceState | None:
         """The candidate that the client's sticky cookie names."""
@@ -198,14 +208,21 @@ class Upstream:
         wanted = affinity.cookie(exchange.headers, self.sticky_cookie.encode("ascii"))
         return next((one for one in candidates if self._by_state[one].mark == wanted), None)
 
-    def _permits(self, instance: Instance, now: float) -> Permits:
-        """Of the breakers that have just said they allow it."""
-        asked = (
-            (breaker, breaker.acquire(now))
-            for breaker in (instance.breaker, self.breaker)
-            if breaker is not None
-        )
-        return tuple((breaker, permit) for breaker, permit in asked if permit is not None)
+    def _permits(self, instance: Instance, now: float) -> Permits | None:
+        """Of the breakers that have just said they allow it; ``None`` when another worker is trying
+        one of them: it has stopped to say so.
+        """
+        permits: Permits = ()
+        for breaker in (instance.breaker, self.breaker):
+            if breaker is None:
+                continue
+            permit = breaker.acquire(now)
+            if permit is None:
+                for held, given in permits:
+                    held.release(given, Outcome.IGNORED, now)
+                return None
+            permits = (*permits, (breaker, permit))
+        return permits
 
     def _all_unhealthy(self) -> bool:
         """Whether verdicts are passed over, because they leave nobody and that is configured."""

@@ -163,6 +163,7 @@ class ServiceAdmin(ModelAdmin):
                 "fields": (
                     ("overload_max_requests", "overload_max_requests_per_instance"),
                     ("overload_max_queued", "overload_queue_timeout"),
+                    ("overload_adaptive", "overload_tolerance"),
                 ),
                 "description": "What is more waits its turn, then gets 503 overloaded.",
             },

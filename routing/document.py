@@ -122,13 +122,17 @@ class EjectionSpec(_Spec, frozen=True):
 class OverloadSpec(_Spec, frozen=True):
     """How many requests run at once in each worker, and how many wait for their turn how long.
 
-    ``max_requests`` is for the service as a whole (``null``: no bound of its own).
+    ``max_requests`` is for the service as a whole (``null``: no bound of its own). With
+    ``adaptive`` an instance gets fewer than ``max_requests_per_instance`` while its answers take
+    more than ``tolerance`` times what they take when it is idle.
     """
 
     max_requests: PositiveInt | None = None
     max_requests_per_instance: PositiveInt = 256
     max_queued: Annotated[int, Meta(ge=0, le=1_000_000)] = 1024
     queue_timeout: Seconds = 1.0
+    adaptive: bool = False
+    tolerance: Annotated[float, Meta(ge=1, le=100)] = 2.0
 
 
 class TlsSpec(_Spec, frozen=True):

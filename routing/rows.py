@@ -60,6 +60,7 @@ SERVICE = Shape(
         **_block(
             "overload", "max_requests", "max_requests_per_instance", "max_queued", "queue_timeout"
         ),
+        **_block("overload", "adaptive", "tolerance"),
     },
     blocks={"breaker": "breaker_enabled", "health_check": "health_check_enabled"},
     key="name",

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -48,6 +48,30 @@ def announce(topic: str) -> None:
         stores.publish(stores.channel(topic), b"")
     except (RedisError, OSError):
         logger.exception("could not announce %s over Redis; it is left to polling", topic)
+
+
+async def listen(
+    topics: Sequence[str],
+    heard: Callable[[bytes], None],
+    failed: Callable[[], None] = lambda: None,
+) -> None:
+    """Call *heard* with every message about *topics* over Redis, until cancelled.
+
+    A subscription that breaks is made anew, *failed* being told; what was said meanwhile is lost.
+    """
+    channels = [stores.channel(name) for name in topics]
+    pause = _FIRST_PAUSE
+    while True:
+        try:
+            async with aclosing(stores.messages(channels)) as messages:
+                async for message in messages:
+                    pause = _FIRST_PAUSE
+                    heard(message)
+        except (RedisError, OSError) as error:
+            failed()
+            logger.warning("no notifications from Redis (%s); polling goes on", error)
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, _LONGEST_PAUSE)
 
 
 @dataclass(slots=True)
@@ -141,16 +165,7 @@ class Watcher:
                 _awake.discard(self)
 
     async def _subscribe(self) -> None:
-        channels = [stores.channel(name) for name in self._topics]
-        pause = _FIRST_PAUSE
-        while True:
-            try:
-                async with aclosing(stores.messages(channels)) as messages:
-                    async for _ in messages:
-                        pause = _FIRST_PAUSE
-                        self._wake.set()
-            except (RedisError, OSError) as error:
-                self.failures += 1
-                logger.warning("no notifications from Redis (%s); polling goes on", error)
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
+        def failed() -> None:
+            self.failures += 1
+
+        await listen(tuple(self._topics), lambda _: self._wake.set(), failed)

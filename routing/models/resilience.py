@@ -219,6 +219,16 @@ class ResilienceFields(models.Model):
         default=_OVERLOAD.queue_timeout,
         help_text="Seconds in the queue before 503 overloaded.",
     )
+    overload_adaptive = models.BooleanField(
+        "adaptive",
+        default=_OVERLOAD.adaptive,
+        help_text="Send an instance fewer requests at once while its answers become slow.",
+    )
+    overload_tolerance = models.FloatField(
+        "tolerance",
+        default=_OVERLOAD.tolerance,
+        help_text="How many times slower than at rest answers may become, 1 to 100.",
+    )
 
     class Meta:
         abstract = True
@@ -264,6 +274,10 @@ RESILIENCE_CONSTRAINTS: list[models.BaseConstraint] = [
         )
         & Q(overload_max_queued__lte=1_000_000),
         name="services_overload",
+    ),
+    models.CheckConstraint(
+        condition=Q(overload_tolerance__gte=1, overload_tolerance__lte=100),
+        name="services_adaptive",
     ),
     models.CheckConstraint(
         condition=rows.empty_or_positive(

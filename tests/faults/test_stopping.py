@@ -8,9 +8,10 @@ import signal
 import time
 from pathlib import Path
 
+from gateway_project.scheduling import CONTROL_PLANE_NICE
 from tests.faults.conftest import Lab
 from tests.faults.outcomes import figures
-from tests.faults.processes import workers_of
+from tests.faults.processes import control_plane_of, workers_of
 from tests.faults.waiting import eventually
 from tests.support.load import Load
 from tests.support.process import GatewayProcess
@@ -71,6 +72,14 @@ def test_replacing_the_workers_loses_nothing(lab: Lab) -> None:
         eventually(lambda: not before & workers_of(process.pid), seconds=30)
     found = figures("SIGHUP", load.outcomes, received=sum(lab.received()))
     assert found.errors == 0
+    usual = os.getpriority(os.PRIO_PROCESS, process.pid)
+    assert {_priorities(pid) for pid in workers_of(process.pid)} == {frozenset([usual])}
+    assert _priorities(control_plane_of(process.pid)) == {usual + CONTROL_PLANE_NICE}
+
+
+def _priorities(pid: int) -> frozenset[int]:
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return frozenset(os.getpriority(os.PRIO_PROCESS, int(each.name)) for each in threads)
 
 
 def test_a_worker_that_is_killed_is_replaced_and_another_one_checks(lab: Lab) -> None:

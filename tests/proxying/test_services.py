@@ -251,3 +251,23 @@ async def test_what_waits_is_refused_when_nobody_is_left() -> None:
     first.close()
     with pytest.raises(NoInstance):
         await waiting
+
+
+async def test_an_adaptive_limit_outlives_a_publish_and_ends_with_its_setting() -> None:
+    adaptive = OverloadSpec(max_requests_per_instance=100, max_queued=0, adaptive=True)
+    world = World(1, overload=adaptive)
+    first = world.upstream.instances[0].most
+    for _ in range(60):
+        world.clock.now += 0.05
+        world.upstream.instances[0].adapt(0.01, dropped=True)
+    found = world.upstream.instances[0].most
+    assert found < first < 100
+    world.publish(2, overload=adaptive)
+    assert [each.most for each in world.upstream.instances] == [found, first]
+    held = [await world.begin() for _ in range(found + first)]
+    with pytest.raises(Overloaded):
+        await world.begin()
+    for attempt in held:
+        attempt.close()
+    world.publish(1, overload=OverloadSpec(max_requests_per_instance=100))
+    assert world.upstream.instances[0].most == 100

@@ -24,6 +24,7 @@ class Worker:
     """One worker's breakers, reports and sharing."""
 
     def __init__(self, name: str, database: DatabaseThread) -> None:
+        self.name = name
         self.reporter = BreakerReporter(name, database)
         self.breakers = Breakers([self.reporter])
         self.breakers.update({KEY: SPEC})
