@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from django.core.asgi import get_asgi_application
 
-from proxying.bindings.asgi import AsgiBinding, Receive, Scope, Send
+from proxying.bindings.asgi import AsgiBinding, Receive, Scope
+from proxying.bindings.asgi_writing import Send
 
 if TYPE_CHECKING:
     from gateway_project.node import Node

@@ -114,6 +114,8 @@ class Answer:
     on_close: Callable[[BaseException | None], None] | None = field(default=None)
     far_end: FarEnd | None = None
     """With a 101: the upstream's end of the tunnel that the binding makes."""
+    trailers: Callable[[], Headers] | None = field(default=None)
+    """What follows the body, once it is read to its end; ``None``: nothing ever does."""
 
     def close(self, error: BaseException | None = None) -> None:
         """Give back what the exchange holds. *error* is why the body was not delivered whole."""

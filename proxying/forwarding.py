@@ -25,8 +25,15 @@ from proxying.headers import Forwarding, request_headers, response_headers, valu
 from proxying.hedging import race
 from proxying.retry import parse_retry_after
 from proxying.snapshot import Plan
+from proxying.trailers import passed_on
 from proxying.upload import Upload
-from proxying.upstream.base import Timeouts, Transport, UpstreamError, UpstreamRequest
+from proxying.upstream.base import (
+    Timeouts,
+    Transport,
+    UpstreamAnswer,
+    UpstreamError,
+    UpstreamRequest,
+)
 from proxying.upstream.upgrade import UPGRADE, Switched
 
 _METHODS_WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
@@ -208,7 +215,7 @@ class _Forwarding:
         if isinstance(received, Switched):
             headers.extend(UPGRADE)
             return Answer(received.status, headers, relay, relay.close, received.far_end)
-        return Answer(received.status, headers, relay, relay.close)
+        return Answer(received.status, headers, relay, relay.close, trailers=relay.trailers)
 
     def _stay(self, attempt: Attempt) -> Headers:
         """The cookie that keeps the client with this instance, where it does not have it yet."""
@@ -253,7 +260,7 @@ class _Relay:
 
     __slots__ = ("_attempt", "_body", "_exchange", "size")
 
-    def __init__(self, exchange: Exchange, attempt: Attempt, body: Body) -> None:
+    def __init__(self, exchange: Exchange, attempt: Attempt, body: UpstreamAnswer) -> None:
         self._exchange = exchange
         self._attempt = attempt
         self._body = body
@@ -268,6 +275,11 @@ class _Relay:
             raise
         self._exchange.sent += len(piece)
         return piece
+
+    def trailers(self) -> Headers:
+        """Those of the answer that may travel on."""
+        received = self._body.trailers
+        return passed_on(received) if received else received
 
     def close(self, error: BaseException | None) -> None:
         """The exchange is over, delivered whole or not."""

@@ -86,12 +86,18 @@ class Snapshots:
 
 
 def _timeouts(route: RoutePlan) -> Timeouts:
-    """The route's ``timeout`` is the total; no step may take longer than the whole."""
+    """The route's ``timeout`` is the total; no step may take longer than the whole.
+
+    Where nothing is said of the first byte, a route with a total of its own means that for it.
+    """
     spec = route.service.spec.timeout
     total = spec.total if route.timeout is None else route.timeout
+    first_byte = spec.read if route.timeout is None else total
+    if spec.first_byte is not None:
+        first_byte = spec.first_byte
     return Timeouts(
         connect=min(spec.connect, total),
-        first_byte=min(spec.read, total) if route.timeout is None else total,
+        first_byte=min(first_byte, total),
         read=spec.read,
         total=total,
     )

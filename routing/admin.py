@@ -98,7 +98,10 @@ class ServiceAdmin(ModelAdmin):
         (
             "Timeouts",
             {
-                "fields": (("connect_timeout", "read_timeout", "total_timeout"),),
+                "fields": (
+                    ("connect_timeout", "first_byte_timeout"),
+                    ("read_timeout", "total_timeout"),
+                ),
                 "description": "All in seconds.",
             },
         ),

@@ -25,7 +25,7 @@ StoreFailurePolicy = Literal["open", "closed", "local"]
 RetryCause = Literal["connect", "reset", "timeout", "500", "502", "503", "504"]
 BreakerScope = Literal["instance", "service", "both"]
 ProbeKind = Literal["http", "tcp"]
-TransportName = Literal["default", "native", "httpx"]
+TransportName = Literal["default", "native", "h2", "httpx"]
 WhenAllOut = Literal["refuse", "use_all"]
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
@@ -53,9 +53,13 @@ class InstanceSpec(_Spec, frozen=True):
 
 
 class TimeoutSpec(_Spec, frozen=True):
-    """Seconds: to connect, between two reads, and for the whole exchange."""
+    """Seconds: to connect, between two reads, and for the whole exchange.
+
+    ``first_byte`` is for the head of the answer once the request is sent, by default as *read*.
+    """
 
     connect: Seconds = 2.0
+    first_byte: Seconds | None = None
     read: Seconds = 30.0
     total: Seconds = 60.0
 

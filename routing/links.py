@@ -26,8 +26,7 @@ _FileStamp = tuple[str, int, int, int]
 
 def link_of(name: str, spec: ServiceSpec, findings: list[Finding]) -> Link:
     """The link of service *name*; what is wrong with its TLS is added to *findings*."""
-    named = settings.GATEWAY.upstream_transport if spec.transport == "default" else spec.transport
-    transport: Literal["native", "httpx"] = "httpx" if named == "httpx" else "native"
+    transport = _transport(spec)
     uses_tls = any(one.url.lower().startswith("https:") for one in spec.instances)
     wrong = list(_tls_findings(spec.tls))
     findings += wrong
@@ -39,6 +38,12 @@ def link_of(name: str, spec: ServiceSpec, findings: list[Finding]) -> Link:
         findings.append((error.field, error.reason))
         return Link(name, transport)
     return Link(name, transport, context, spec.tls.server_name)
+
+
+def _transport(spec: ServiceSpec) -> Literal["native", "h2", "httpx"]:
+    if spec.transport != "default":
+        return spec.transport
+    return "httpx" if settings.GATEWAY.upstream_transport == "httpx" else "native"
 
 
 def _tls_findings(spec: TlsSpec) -> Iterable[Finding]:
@@ -88,8 +93,8 @@ def _context(spec: TlsSpec, transport: str, stamps: tuple[_FileStamp, ...]) -> s
         key = spec.client_key or None
         # Without a password given, OpenSSL would ask for one on the terminal.
         _reading("client_cert", lambda: context.load_cert_chain(spec.client_cert, key, password=""))
-    if transport == "native":
-        context.set_alpn_protocols(["http/1.1"])
+    if transport != "httpx":
+        context.set_alpn_protocols(["h2" if transport == "h2" else "http/1.1"])
     return context
 
 

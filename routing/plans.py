@@ -26,7 +26,7 @@ class Link:
     """
 
     service: str = ""
-    transport: Literal["native", "httpx"] = "native"
+    transport: Literal["native", "h2", "httpx"] = "native"
     tls: ssl.SSLContext | None = None
     server_name: str = ""
     guarded: bool = True

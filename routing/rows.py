@@ -35,6 +35,7 @@ SERVICE = Shape(
         "balancer": "balancer",
         "signed_identity": "signed_identity",
         "connect_timeout": "timeout.connect",
+        "first_byte_timeout": "timeout.first_byte",
         "read_timeout": "timeout.read",
         "total_timeout": "timeout.total",
         **_same("hash_by", "sticky_cookie", "slow_start", "transport"),

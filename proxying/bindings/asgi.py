@@ -9,18 +9,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any, Protocol
 from urllib.parse import quote, unquote
 
+from proxying.bindings.asgi_writing import Send, write
 from proxying.errors import ClientGone
-from proxying.exchange import Answer, Body, Exchange
+from proxying.exchange import Answer, Body, Exchange, Headers
 
 Scope = Mapping[str, Any]
 Message = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 """An ASGI 3 application; frameworks differ in which mappings they call mutable."""
+
+
+_OLD = ("1.0", "1.1")
+_ONE_AT_A_TIME = (b"1.0", b"1.1")
+_SELDOM_WITH_BODY = frozenset(("GET", "HEAD", "OPTIONS", "DELETE"))
+"""In HTTP/2 only their end says that they have none."""
+
+
+_PASSED_OVER_BYTES = 256 * 1024
+_PASSED_OVER_SECONDS = 0.5
 
 
 class Serves(Protocol):
@@ -45,18 +56,28 @@ class AsgiBinding:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ``http`` scope."""
         body = _RequestBody(scope, receive)
+        if body.size is None and scope["method"] in _SELDOM_WITH_BODY:
+            await body.look()
         exchange = exchange_of(scope, body)
         if self._gateway.admit(exchange):
-            await self._relay(exchange, body, send)
+            await self._relay(scope, exchange, body, send)
         else:
-            await self._control_plane(_canonical(scope, exchange), receive, send)
+            await self._control_plane(_canonical(scope, exchange), body.receive, send)
 
-    async def _relay(self, exchange: Exchange, body: _RequestBody, send: Send) -> None:
+    async def _relay(
+        self, scope: Scope, exchange: Exchange, body: _RequestBody, send: Send
+    ) -> None:
         departure = _Departure(body)
         answer: Answer | None = None
+
+        async def before_end() -> None:
+            if exchange.version not in _ONE_AT_A_TIME:
+                departure.stop()
+                await body.pass_over()
+
         try:
             answer = await self._gateway(exchange)
-            await _write(answer, send)
+            await write(scope, exchange, answer, send, before_end)
             answer.close()
         except BaseException as error:
             left = departure.happened or isinstance(error, ClientGone)
@@ -79,13 +100,23 @@ def exchange_of(scope: Scope, body: Body) -> Exchange:
         method=scope["method"],
         target=raw_path.partition(b"?")[0],
         query=query,
-        headers=[(name.lower(), value) for name, value in scope["headers"]],
+        headers=_headers(scope),
         body=body,
         peer=client[0],
         scheme=scheme,
         port=server[1] or (443 if scheme == "https" else 80),
         version=scope.get("http_version", "1.1").encode(),
     )
+
+
+def _headers(scope: Scope) -> Headers:
+    """HTTP/2 lets a client cut its cookies into lines, HTTP/1.1 does not (RFC 9113 8.2.3)."""
+    headers = [(name.lower(), value) for name, value in scope["headers"]]
+    cookies = [value for name, value in headers if name == b"cookie"]
+    if len(cookies) < 2 or scope.get("http_version", "1.1") in _OLD:
+        return headers
+    joined = [(name, value) for name, value in headers if name != b"cookie"]
+    return [*joined, (b"cookie", b"; ".join(cookies))]
 
 
 def _canonical(scope: Scope, exchange: Exchange) -> dict[str, Any]:
@@ -102,26 +133,14 @@ def _canonical(scope: Scope, exchange: Exchange) -> dict[str, Any]:
     }
 
 
-async def _write(answer: Answer, send: Send) -> None:
-    await send(
-        {
-            "type": "http.response.start",
-            "status": answer.status,
-            "headers": answer.headers,
-        }
-    )
-    while piece := await answer.body.read():
-        await send({"type": "http.response.body", "body": piece, "more_body": True})
-    await send({"type": "http.response.body", "body": b""})
-
-
 class _RequestBody:
     """The body as ASGI messages; notices when the client leaves in the middle of it."""
 
-    __slots__ = ("_receive", "complete", "on_complete", "size")
+    __slots__ = ("_first", "_receive", "complete", "on_complete", "size")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self._receive = receive
+        self._first: Message | None = None
         self.size = _declared_size(scope)
         self.complete = False
         self.on_complete: Callable[[], None] | None = None
@@ -129,7 +148,7 @@ class _RequestBody:
     async def read(self) -> bytes:
         """The next piece, ``b""`` at the end; raises ``ClientGone``."""
         while not self.complete:
-            message = await self._receive()
+            message = await self.receive()
             if message["type"] == "http.disconnect":
                 raise ClientGone
             if not message.get("more_body", False):
@@ -140,10 +159,33 @@ class _RequestBody:
                 return bytes(piece)
         return b""
 
+    async def pass_over(self) -> None:
+        """Take a little of what is left, before the answer ends.
+
+        hypercorn 0.18 ends the whole connection on a byte of a request that was answered already.
+        """
+        left = _PASSED_OVER_BYTES
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PASSED_OVER_SECONDS):
+                while left > 0 and (piece := await self.read()):
+                    left -= len(piece)
+
+    async def look(self) -> None:
+        """Find out whether there is a body at all, before anything is done for the request."""
+        message = self._first = await self._receive()
+        more = message.get("more_body", False)
+        if message["type"] == "http.request" and not more and not message.get("body"):
+            self.size = 0
+
+    async def receive(self) -> Message:
+        """What the server has to say, from the first message on."""
+        message, self._first = self._first, None
+        return message or await self._receive()
+
     async def gone(self) -> None:
         """Return when the client has left; call only when no more of the body is read."""
         while True:
-            message = await self._receive()
+            message = await self.receive()
             if message["type"] == "http.disconnect":
                 return
 
@@ -154,7 +196,7 @@ def _declared_size(scope: Scope) -> int | None:
         return None
     lengths = [value for name, value in scope["headers"] if name.lower() == b"content-length"]
     if not lengths:
-        return 0 if scope.get("http_version", "1.1") in ("1.0", "1.1") else None
+        return 0 if scope.get("http_version", "1.1") in _OLD else None
     return int(lengths[0]) if lengths[0].isdigit() else None
 
 

@@ -115,6 +115,11 @@ class UpstreamAnswer(Protocol):
     size: int | None
     """Length of the body that will be read; ``None`` when not known before the end."""
 
+    @property
+    def trailers(self) -> Headers:
+        """What came behind the body; complete when ``read`` has returned ``b""``."""
+        ...
+
     async def read(self) -> bytes:
         """The next piece of the body, ``b""`` at its proper end; else an ``UpstreamError``."""
         ...

@@ -208,6 +208,7 @@ class HttpxAnswer:
         self.status = response.status_code
         self.headers: Headers = [(name.lower(), value) for name, value in response.headers.raw]
         self.size = _size(response, method)
+        self.trailers: Headers = []
         self._owner: HttpxTransport | None = owner
         self._key = key
         self._channel = channel

@@ -35,7 +35,8 @@ def _verified_tls() -> ssl.SSLContext:
     return context
 
 
-def _repeatable(request: UpstreamRequest) -> bool:
+def is_repeatable(request: UpstreamRequest) -> bool:
+    """Whether it may be sent again when nobody knows whether it was worked on."""
     return request.body.size == 0 and request.method in _IDEMPOTENT
 
 
@@ -107,7 +108,7 @@ class NativeTransport:
         try:
             return await connection.send(request.method, head, request.body, timeouts, left)
         except ConnectionReset:
-            if not connection.stale or not _repeatable(request):
+            if not connection.stale or not is_repeatable(request):
                 raise
         return await self._try(origin, request, head, timeouts, until, fresh=True)
 

@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from proxying.upstream.base import Origin, Timeouts, Transport, UpstreamAnswer, UpstreamRequest
+from proxying.upstream.h2 import H2Transport
 from proxying.upstream.httpx import HttpxTransport
 from proxying.upstream.native import NativeTransport
 from proxying.wire.resolve import AddressRule
@@ -16,16 +17,21 @@ class Transports:
 
     def __init__(self, *, allowed: AddressRule | None = None) -> None:
         self._native: Transport = NativeTransport(allowed=allowed)
-        self._httpx: Transport = HttpxTransport(allowed=allowed)
+        self._others: dict[str, Transport] = {
+            "h2": H2Transport(allowed=allowed),
+            "httpx": HttpxTransport(allowed=allowed),
+        }
 
     def send(
         self, origin: Origin, request: UpstreamRequest, timeouts: Timeouts
     ) -> Coroutine[Any, Any, UpstreamAnswer]:
         """As ``Transport.send``; what it returns is awaited."""
-        transport = self._native if origin.link.transport == "native" else self._httpx
+        name = origin.link.transport
+        transport = self._native if name == "native" else self._others[name]
         return transport.send(origin, request, timeouts)
 
     async def close(self) -> None:
         """Close every idle connection."""
         await self._native.close()
-        await self._httpx.close()
+        for transport in self._others.values():
+            await transport.close()

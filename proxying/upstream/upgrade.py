@@ -106,12 +106,13 @@ class UpgradeTransport:
 class Switched:
     """An ``UpstreamAnswer`` that is a 101: after its head the connection is a tunnel's."""
 
-    __slots__ = ("far_end", "headers", "size", "status")
+    __slots__ = ("far_end", "headers", "size", "status", "trailers")
 
     def __init__(self, answer: Answer, far_end: FarEnd) -> None:
         self.status = answer.status
         self.headers = answer.headers
         self.size: int | None = 0
+        self.trailers: Headers = []
         self.far_end = far_end
 
     async def read(self) -> bytes:

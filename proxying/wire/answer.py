@@ -72,6 +72,11 @@ class Answer:
         """Whether its reader waits for more."""
         return self._waiter is not None
 
+    @property
+    def trailers(self) -> Headers:
+        """What came behind the body, once it is here whole."""
+        return self.parser.trailers
+
     async def read(self) -> bytes:
         """All of the body that is here, at least a byte of it; ``b""`` at its proper end."""
         if not self._pieces and self._source is not None:

@@ -6,7 +6,7 @@ that body is counted here, without a copy, and what lies beyond its end is known
 also spares telling the parser about HEAD, for which httptools has no switch. A parser is made for
 each head (0.3 µs; feeding it the body as well so as to keep it costs more).
 
-Trailers are dropped (RFC 9110 6.5.1 allows it).
+Trailers are kept apart from the headers (RFC 9110 6.5.1).
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from proxying.wire.framing import FramingError, answer_size, keeps_alive
 
 _BLANK = b"\r\n\r\n"
 _VERSIONS = (b"HTTP/1.1 ", b"HTTP/1.0 ")
+_NONE: Headers = []
+"""No trailers; nothing is added to it."""
 _MAX_INTERIM = 10
 """Interim (1xx) answers dropped before the upstream is held to be broken."""
 
@@ -49,6 +51,7 @@ class AnswerParser:
         "size",
         "status",
         "switched",
+        "trailers",
     )
 
     def __init__(self, *, to_head: bool, max_header_bytes: int, may_switch: bool = False) -> None:
@@ -62,6 +65,7 @@ class AnswerParser:
         self.excess = False
         """Bytes came beyond that end."""
         self.keep_alive = False
+        self.trailers: Headers = _NONE
         self.switched = False
         """It was a 101, which only *may_switch* allows: what follows is not HTTP."""
         self._to_head = to_head
@@ -199,11 +203,12 @@ class AnswerParser:
         self._second = self.complete
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header line, or a trailer, which is dropped."""
-        if self._head_parsed:
-            return
+        """One header line, or a trailer."""
         name = name.lower()
         value = value.rstrip(b" \t")
+        if self._head_parsed:
+            self.trailers = [*self.trailers, (name, value)]
+            return
         if name == b"content-length":
             self._lengths += (value,)
         elif name == b"connection":

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 from http import HTTPStatus
 
-from proxying.exchange import Answer, Body
+from proxying.exchange import Answer, Body, Headers
+from proxying.trailers import wanted
 from proxying.wire.framing import LAST_CHUNK, FramingError, chunk, joined
 from proxying.wire.pace import Pace
 
@@ -59,7 +60,7 @@ async def send_body(
     """Write *body* as it comes, no faster than the client takes it, framed as its head announced.
 
     Raises what ``body.read`` raises, and ``FramingError`` when the body is not *left* bytes long:
-    what was written has no valid end then.
+    what was written has no valid end then. The last chunk is not written: see :func:`last_chunk`.
     """
     while left != 0 and (piece := await body.read()):
         if left is not None:
@@ -71,5 +72,17 @@ async def send_body(
             await pace.room_to_write()
     if left:
         raise FramingError("an answer is shorter than it declares")
-    if chunked:
-        transport.write(LAST_CHUNK)
+
+
+def last_chunk(answer: Answer, request_headers: Headers) -> bytes:
+    """What ends a chunked body: with the answer's trailers if the client takes them (7.1.2).
+
+    Trailers that would not read as lines are dropped.
+    """
+    trailers = answer.trailers() if answer.trailers is not None else ()
+    if not trailers or not wanted(request_headers):
+        return LAST_CHUNK
+    try:
+        return b"0\r\n" + joined([b"%b: %b" % pair for pair in trailers])
+    except FramingError:
+        return LAST_CHUNK

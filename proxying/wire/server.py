@@ -28,7 +28,7 @@ from proxying.upstream.base import UpstreamError
 from proxying.wire.body import MAX_HELD, RequestBody
 from proxying.wire.framing import FramingError
 from proxying.wire.pace import Pace, Patience
-from proxying.wire.replies import reply_head, send_body
+from proxying.wire.replies import last_chunk, reply_head, send_body
 from proxying.wire.requests import HeadReader
 from proxying.wire.tunnel import STOPPING, FarEnd, Tunnel
 
@@ -312,6 +312,8 @@ class ServerConnection(asyncio.Protocol):
         transport.write(head)
         if left != 0:
             await send_body(transport, self._pace, body, left, chunked=chunked)
+            if chunked:
+                transport.write(last_chunk(answer, exchange.headers))
         if self._pace.writing_paused:
             await self._pace.room_to_write()
 

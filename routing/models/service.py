@@ -39,6 +39,12 @@ class Service(ResilienceFields, TrackedModel):
     connect_timeout = models.FloatField(
         default=_TIMEOUT.connect, help_text="Seconds to wait for a connection to an instance."
     )
+    first_byte_timeout = models.FloatField(
+        null=True,
+        blank=True,
+        help_text="Seconds to wait for an answer to begin once the request is sent. Empty: those "
+        "between two reads, or the total of a route that has its own.",
+    )
     read_timeout = models.FloatField(
         default=_TIMEOUT.read, help_text="Seconds to wait between two reads of an answer."
     )
@@ -70,8 +76,8 @@ class Service(ResilienceFields, TrackedModel):
         max_length=20,
         choices=rows.choices_of(get_args(TransportName)),
         default="default",
-        help_text="What speaks to the instances: httpx where they are to be asked by HTTP/2. "
-        "Default: what UPSTREAM_TRANSPORT says.",
+        help_text="What speaks to the instances: native HTTP/1.1; h2 for HTTP/2 and gRPC; httpx "
+        "for whichever TLS agrees on. Default: what UPSTREAM_TRANSPORT says.",
     )
     tls_ca_file = models.CharField(
         "CA file",
@@ -114,6 +120,9 @@ class Service(ResilienceFields, TrackedModel):
             models.CheckConstraint(
                 condition=positive("connect_timeout", "read_timeout", "total_timeout"),
                 name="services_timeouts",
+            ),
+            models.CheckConstraint(
+                condition=rows.empty_or_positive("first_byte_timeout"), name="services_first_byte"
             ),
             models.CheckConstraint(condition=Q(slow_start__gte=0), name="services_slow_start"),
             *RESILIENCE_CONSTRAINTS,
