@@ -77,7 +77,8 @@ def refuse_taken_ports(settings: Settings) -> None:
     backends = [("127.0.0.1", FIRST_PORT + index) for index in range(len(SERVICES))]
     for host, port in [(settings.listen_host, settings.listen_port), *backends]:
         try:
-            socket.create_server((host, port)).close()
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            socket.create_server((host, port), family=family).close()
         except OSError as error:
             remedy = ", or set PORT" if port == settings.listen_port else ""
             sys.exit(f"port {port}: {error.strerror}. Stop what listens there{remedy}.")
