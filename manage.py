@@ -24,6 +24,8 @@ def main() -> None:
         execute_from_command_line(sys.argv)
     except SettingsError as error:
         sys.exit(str(error))
+    except BrokenPipeError:  # whoever read has read enough: `export | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except DatabaseError as error:
         if "--traceback" in sys.argv:
             raise

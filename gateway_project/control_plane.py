@@ -47,9 +47,13 @@ class ControlPlane:
         self._spawn()
         self._thread.start()
 
+    def leave_off(self) -> None:
+        """Do not start it again from now on: the gateway stops, perhaps told as a group."""
+        self._stopping.set()
+
     def stop(self) -> None:
         """SIGTERM, wait for running requests, SIGKILL what is left."""
-        self._stopping.set()
+        self.leave_off()
         if self._process is not None:
             self._process.terminate()
             try:
@@ -72,11 +76,9 @@ class ControlPlane:
     def _keep_running(self) -> None:
         while self._process is not None:
             code = self._process.wait()
-            if self._stopping.is_set():
-                return
-            logger.error("the control plane ended with code %d and is started again", code)
             if self._stopping.wait(_PAUSE):
                 return
+            logger.error("the control plane ended with code %d and is started again", code)
             self._spawn()
 
 
@@ -109,7 +111,9 @@ def main() -> None:
 
 
 def _end_with_supervisor() -> None:
-    sys.stdin.buffer.read()
+    # Not through sys.stdin: its lock, held by this thread, would fail the interpreter's end.
+    while os.read(0, 1024):
+        pass
     os.kill(os.getpid(), signal.SIGTERM)
 
 

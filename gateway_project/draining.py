@@ -14,6 +14,7 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
@@ -64,7 +65,8 @@ class DrainingServer(uvicorn.Server):
         else:
             super().handle_exit(sig, frame)
             self.config.loaded_app.drain()
-        self._stopped_by = sig
+        # The first one counts: after a Ctrl-C the supervisor's SIGTERM follows.
+        self._stopped_by = self._stopped_by or sig
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let go of clients before the sockets are closed."""
@@ -107,8 +109,14 @@ class _Worker(Process):
 class Workers(Multiprocess):
     """The workers of one node: started again when they die, replaced one by one on SIGHUP."""
 
-    def __init__(self, config: DrainingConfig, sockets: list[socket.socket]) -> None:
+    def __init__(
+        self,
+        config: DrainingConfig,
+        sockets: list[socket.socket],
+        on_stop: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__(config, sockets)
+        self._on_stop = on_stop
         self._retiring: list[_Worker] = []
 
     @property
@@ -126,6 +134,7 @@ class Workers(Multiprocess):
                 self._bury()
                 self.keep_subprocess_alive()
                 looked_at = time.monotonic()
+        self._on_stop()
         self.terminate_all()
         self.join_all()
         for process in self._retiring:

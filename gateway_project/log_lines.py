@@ -137,11 +137,18 @@ def _redacted(fields: Mapping[Any, Any], depth: int) -> dict[str, Any]:
         name, is_secret = _name(key)
         if value is None or (type(value) in _NUMBERS and not is_secret):
             clean[name] = value
-        elif is_secret and type(value) is not bool:
+        elif is_secret and not _is_switch(value):
             clean[name] = REDACTED
         else:
             clean[name] = _clean(value, depth)
     return clean
+
+
+def _is_switch(value: Any) -> bool:
+    """Switches (``forward_authorization``), also as old and new in a change, hold no credential."""
+    if isinstance(value, Mapping):
+        return all(inner is None or type(inner) is bool for inner in value.values())
+    return type(value) is bool
 
 
 @lru_cache(maxsize=4096)

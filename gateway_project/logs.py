@@ -42,6 +42,7 @@ _OWN_ATTRIBUTES: Final = frozenset(vars(logging.makeLogRecord({}))) | {
     "taskName",
 }
 _NOT_FOR_LOGS: Final = frozenset({"request", "color_message", "status_code", "server_time"})
+_COMMAND_PROGRAMS: Final = frozenset({"manage.py", "run.py"})
 _GATHER_SECONDS: Final = 0.02
 _STOP_SECONDS: Final = 5.0
 
@@ -251,7 +252,7 @@ def stop() -> None:
 def _quiet(settings: Settings) -> frozenset[str]:
     """What a command keeps from the operator's screen; it says itself what it did."""
     program, *words = sys.argv or [""]
-    if Path(program).name != "manage.py" or words[:1] in (["serve"], ["runserver"]):
+    if Path(program).name not in _COMMAND_PROGRAMS or words[:1] in (["serve"], ["runserver"]):
         return frozenset()
     return frozenset(name for name in LOG_TYPES if not settings.log_file(name))
 

@@ -91,7 +91,9 @@ def serve(config: ServerConfig, control_plane: ControlPlane) -> None:
             server = uvicorn.Server(config)
             ChangeReload(config, target=server.run, sockets=[config.bind_socket()]).run()
         else:
-            workers = Workers(config, sockets=[config.bind_socket()])
+            workers = Workers(
+                config, sockets=[config.bind_socket()], on_stop=control_plane.leave_off
+            )
             workers.run()
             if workers.failed:
                 sys.exit(STARTUP_FAILURE)

@@ -123,6 +123,7 @@ LOGIN_REDIRECT_URL = "admin:index"
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_I18N = True
+FORMAT_MODULE_PATH = ["gateway_project.formats"]
 USE_TZ = True
 
 STATIC_URL = "/admin/static/"

@@ -11,3 +11,7 @@ urlpatterns = [
     path("api/gateway/", include("gateway_project.api.urls")),
     path("", include("keys.urls")),
 ]
+
+handler400 = "gateway_project.refused.bad_request"
+handler404 = "gateway_project.refused.not_found"
+handler500 = "gateway_project.refused.failed"

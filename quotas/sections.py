@@ -22,7 +22,7 @@ from routing.sections import GlobalSection, RouteSection, register, register_glo
 
 def connect() -> None:
     """Let limits be compiled, applied and published with routes."""
-    register(RouteSection("rate_limit", read, write))
+    register(RouteSection("rate_limit", read, write, make))
     register_global(GlobalSection("limits", read_global, write_global))
     publishing.watch(RateLimit)
 
@@ -54,6 +54,14 @@ def write(route: Route, specs: tuple[LimitSpec, ...]) -> None:
     using = route._state.db or DEFAULT_DB_ALIAS
     kept = list(RateLimit.objects.using(using).filter(route=route).order_by("id"))
     _lay(kept, specs, using, route)
+
+
+def make(route: Route, specs: tuple[LimitSpec, ...]) -> list[RateLimit]:
+    """Rows of *specs*, not saved, for a route that has none."""
+    made = [RateLimit(route=route) for _ in specs]
+    for row, spec in zip(made, specs, strict=True):
+        row.fill(spec)
+    return made
 
 
 def write_global(specs: tuple[LimitSpec, ...], using: str) -> None:

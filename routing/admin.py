@@ -25,6 +25,7 @@ from routing.table import compile_service
 from runtime.console import (
     LISTS_AS_TEXT,
     ModelAdmin,
+    OpenedAdmin,
     ReadOnlyAdmin,
     SwitchedAdmin,
     TabularInline,
@@ -68,7 +69,7 @@ class ServiceInstanceInline(TabularInline):
 
 
 @admin.register(Service)
-class ServiceAdmin(ModelAdmin):
+class ServiceAdmin(OpenedAdmin):
     list_display = (
         "name",
         "balancer",
@@ -82,7 +83,6 @@ class ServiceAdmin(ModelAdmin):
     inlines = [ServiceInstanceInline]
     formfield_overrides = LISTS_AS_TEXT
     warn_unsaved_form = True
-    compressed_fields = True  # labels above their fields, so that three fit in a row
     fieldsets = (
         (
             None,
@@ -216,7 +216,16 @@ class ServiceInstanceAdmin(ModelAdmin):
 
 @admin.register(Route)
 class RouteAdmin(SwitchedAdmin):
-    list_display = ("name", "shown_methods", "path", "service", "shown_auth", "priority", "enabled")
+    list_display = (
+        "name",
+        "shown_methods",
+        "shown_hosts",
+        "path",
+        "service",
+        "shown_auth",
+        "priority",
+        "enabled",
+    )
     list_editable = ("priority", "enabled")
     list_filter = ("enabled", "auth_required", "service")
     list_select_related = ("service",)
@@ -249,6 +258,10 @@ class RouteAdmin(SwitchedAdmin):
     @admin.display(description="methods")
     def shown_methods(self, route: Route) -> str:
         return ", ".join(route.methods) or "any"
+
+    @admin.display(description="hosts", ordering="hosts")
+    def shown_hosts(self, route: Route) -> str:
+        return ", ".join(route.hosts) or "any"
 
     @admin.display(description="authentication", ordering="auth_required")
     def shown_auth(self, route: Route) -> str:

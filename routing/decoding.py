@@ -132,6 +132,8 @@ class _Limits(msgspec.Struct):
     rate_limit: tuple[LimitSpec, ...]
 
 
+_LIMIT_FORMS = "expected int, mapping or list of them"
+
 _TEXT_LISTS = (("retry", "on"), ("breaker", "failures"), ("health_check", "expect"))
 """Lists of texts that people fill with bare status codes."""
 
@@ -161,6 +163,8 @@ def _is_number(value: Any) -> bool:
 def _as_written(fault: Fault, raw: Any) -> Fault:
     """*fault* with its path in the form the file has it, short or long."""
     limits = raw.get("rate_limit") if isinstance(raw, Mapping) else None
+    if fault.field == "rate_limit":
+        return replace(fault, reason=fault.reason.replace("expected list", _LIMIT_FORMS))
     step = re.match(r"rate_limit\[(\d+)\]", fault.field)
     if step is None:
         return fault

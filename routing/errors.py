@@ -31,9 +31,13 @@ class Fault:
     reason: str
     file: str = ""
 
+    @property
+    def place(self) -> str:
+        """``routes[3] (projects).rate_limit.per``; empty for a whole file."""
+        return ".".join(part for part in (self.where, self.field) if part)
+
     def __str__(self) -> str:
-        place = ".".join(part for part in (self.where, self.field) if part)
-        return ": ".join(part for part in (self.file, place, self.reason) if part)
+        return ": ".join(part for part in (self.file, self.place, self.reason) if part)
 
 
 class ConfigurationError(RoutingError):

@@ -8,10 +8,12 @@ and services make sense together is :func:`routing.table.check`'s to say.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -23,6 +25,8 @@ from routing.yaml_text import YamlTextError, dump_yaml_text, load_yaml
 
 MAX_BYTES = 16 * 1024 * 1024
 """The largest file that is read."""
+
+STANDARD_INPUT = Path("-")
 
 _TOP_LEVEL = ("services", "routes", "limits")
 _ROUTE_KEYS = (
@@ -129,7 +133,7 @@ class _Reading:
     def text_of(self, path: Path) -> str | None:
         """The file's text; what cannot be read is a fault of the file."""
         try:
-            with path.open("rb") as stream:
+            with _opened(path) as stream:
                 content = stream.read(MAX_BYTES + 1)
             if len(content) > MAX_BYTES:
                 self._refuse(str(path), f"larger than {MAX_BYTES} bytes")
@@ -211,6 +215,10 @@ class _Reading:
             self._faults.append(Fault(place.where, "name", reason, place.file))
         else:
             kept[name] = (spec, place)
+
+
+def _opened(path: Path) -> AbstractContextManager[BinaryIO]:
+    return nullcontext(sys.stdin.buffer) if path == STANDARD_INPUT else path.open("rb")
 
 
 def _hint(raw: Any) -> str:

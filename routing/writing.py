@@ -19,6 +19,7 @@ from routing.models import Route, Service, ServiceInstance
 from routing.reading import Compiled
 
 _WRITTEN = (Action.ADDED, Action.CHANGED)
+_DELETED_AT_ONCE = 500
 
 
 def write(stored: Compiled, wanted: Document, diff: Diff, using: str) -> None:
@@ -33,13 +34,15 @@ def write(stored: Compiled, wanted: Document, diff: Diff, using: str) -> None:
             _write_service(row, wanted.services[name], using)
     routes = {route.name: route for route in wanted.routes}
     before = {route.name: route for route in stored.document.routes}
-    for name in diff.names("route", *_WRITTEN):
-        spec, route = routes[name], stored.routes.get(name) or Route()
+    for name in diff.names("route", Action.CHANGED):
+        spec, route = routes[name], stored.routes[name]
         with _faults_of(f"routes.{name}", rows.ROUTE.paths):
             _write_route(route, spec, services[spec.service], using)
-            _write_sections(route, before.get(name), spec)
-    for name in diff.names("route", Action.REMOVED):
-        stored.routes[name].delete(using=using)
+            _write_sections(route, before[name], spec)
+    _add_routes([routes[name] for name in diff.names("route", Action.ADDED)], services, using)
+    gone = [stored.routes[name].pk for name in diff.names("route", Action.REMOVED)]
+    for start in range(0, len(gone), _DELETED_AT_ONCE):
+        Route.objects.using(using).filter(pk__in=gone[start : start + _DELETED_AT_ONCE]).delete()
     for name in diff.names("service", Action.REMOVED):
         stored.services[name].delete(using=using)
     if diff.names("limit", *Action):
@@ -62,15 +65,35 @@ def _write_service(row: Service, spec: ServiceSpec, using: str) -> None:
 
 
 def _write_route(row: Route, spec: RouteSpec, service: Service, using: str) -> None:
-    if row.fill(spec, service) or row.pk is None:
+    if row.fill(spec, service):
         sections.store(row, using)
 
 
-def _write_sections(row: Route, before: RouteSpec | None, spec: RouteSpec) -> None:
+def _write_sections(row: Route, before: RouteSpec, spec: RouteSpec) -> None:
     for section in sections.registered():
         wanted = getattr(spec, section.key)
-        if wanted != (getattr(before, section.key) if before else ()):
+        if wanted != getattr(before, section.key):
             section.write(row, wanted)
+
+
+def _add_routes(specs: list[RouteSpec], services: Mapping[str, Service], using: str) -> None:
+    """New routes and what belongs to them: a statement for many rows, not for each."""
+    added = []
+    for spec in specs:
+        row = Route()
+        with _faults_of(f"routes.{spec.name}", rows.ROUTE.paths):
+            row.fill(spec, services[spec.service])
+            sections.check(row)
+        added.append(row)
+    sections.store_new(added, using)
+    for section in sections.registered():
+        parts = []
+        for row, spec in zip(added, specs, strict=True):
+            with _faults_of(f"routes.{spec.name}", rows.ROUTE.paths):
+                for part in section.make(row, getattr(spec, section.key)):
+                    sections.check(part)
+                    parts.append(part)
+        sections.store_new(parts, using)
 
 
 @contextmanager

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.utils import flatten
 from django.db import models
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.decorators import display as unfold_display
@@ -29,12 +30,15 @@ __all__ = [
     "LISTS_AS_TEXT",
     "ListField",
     "ModelAdmin",
+    "OpenedAdmin",
     "ReadOnlyAdmin",
     "SwitchedAdmin",
     "TabularInline",
     "as_json",
     "labelled",
 ]
+
+_FOLDED = "collapse"
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
@@ -66,7 +70,26 @@ LISTS_AS_TEXT: dict[type[models.Field[Any, Any]], dict[str, Any]] = {
 }
 
 
-class SwitchedAdmin(ModelAdmin):
+class OpenedAdmin(ModelAdmin):
+    """Sections that are folded open where they hold an error.
+
+    Django does so for fields that have a row to themselves, not for several in a row.
+    """
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        shown = context["adminform"]
+        for _, options in shown.fieldsets:
+            if not shown.form.errors.keys().isdisjoint(flatten(options["fields"])):
+                options["classes"] = [one for one in options.get("classes", ()) if one != _FOLDED]
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        return [(name, dict(options)) for name, options in super().get_fieldsets(request, obj)]
+
+
+class SwitchedAdmin(OpenedAdmin):
     """Rows with an ``enabled`` field, switched many at once in one write."""
 
     actions = ["enable", "disable"]

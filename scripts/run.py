@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,7 +20,10 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from gateway_project.env import Settings
 
 PROJECT = Path(__file__).resolve().parent.parent
 START_SECONDS = 30
@@ -33,10 +37,12 @@ def main() -> None:
     os.chdir(PROJECT)
     processes: list[subprocess.Popen[bytes]] = []
     try:
-        lines = prepare()
+        settings = read_settings()
+        refuse_taken_ports(settings)
+        lines = prepare(settings)
         processes.append(_start("-m", "demo.backends"))
         processes.append(_start("manage.py", "serve"))
-        _wait_until_ready(processes)
+        _wait_until_ready(processes, settings.listen_port)
         print("\n".join(lines), flush=True)
         _wait_for_an_end(processes)
     except KeyboardInterrupt:
@@ -49,8 +55,8 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def prepare() -> list[str]:
-    """Settings file, tables, demo rows, login and key. Returns what to tell the user."""
+def read_settings() -> Settings:
+    """The settings; the first time, a file with random secrets is written for them."""
     from gateway_project import env_files
     from gateway_project.declaring import SettingsError
     from gateway_project.env import get_settings
@@ -59,9 +65,27 @@ def prepare() -> list[str]:
         if not (os.environ.get("ENV_FILE") or env_files.environments_with_a_file()):
             print(f"wrote {env_files.create('default')}: settings with random secrets")
         os.environ.setdefault("LOG_FORMAT", "text")
-        settings = get_settings()
+        return get_settings()
     except SettingsError as error:
         sys.exit(str(error))
+
+
+def refuse_taken_ports(settings: Settings) -> None:
+    """Exit before anything is changed: what answers there would not be what this starts."""
+    from demo.backends import FIRST_PORT, SERVICES
+
+    backends = [("127.0.0.1", FIRST_PORT + index) for index in range(len(SERVICES))]
+    for host, port in [(settings.listen_host, settings.listen_port), *backends]:
+        try:
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            socket.create_server((host, port), family=family).close()
+        except OSError as error:
+            remedy = ", or set PORT" if port == settings.listen_port else ""
+            sys.exit(f"port {port}: {error.strerror}. Stop what listens there{remedy}.")
+
+
+def prepare(settings: Settings) -> list[str]:
+    """Tables, demo rows, login and key. Returns what to tell the user."""
     os.environ["DJANGO_SETTINGS_MODULE"] = "gateway_project.settings"
     import django
     from django.core.management import call_command
@@ -128,10 +152,8 @@ def _start(*arguments: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, *arguments], start_new_session=True)
 
 
-def _wait_until_ready(processes: list[subprocess.Popen[bytes]]) -> None:
-    from gateway_project.env import get_settings
-
-    url = f"http://127.0.0.1:{get_settings().listen_port}/ready"
+def _wait_until_ready(processes: list[subprocess.Popen[bytes]], port: int) -> None:
+    url = f"http://127.0.0.1:{port}/ready"
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         for process in processes:
@@ -153,7 +175,8 @@ def _wait_for_an_end(processes: list[subprocess.Popen[bytes]]) -> None:
 def _stop(processes: list[subprocess.Popen[bytes]]) -> None:
     """End the processes and all they started; a second Ctrl-C does not wait for them."""
     for process in reversed(processes):
-        _signal_session(process, signal.SIGTERM)
+        # As from a keyboard: no time is lost for balancers to notice.
+        _signal_session(process, signal.SIGINT)
     try:
         for process in processes:
             process.wait(START_SECONDS)

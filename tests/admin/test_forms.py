@@ -243,3 +243,20 @@ def test_a_list_edited_in_place_is_compiled_too(admin_client: Client) -> None:
     assert admin_client.post(url, {**data, "form-0-weight": 7}).status_code == HTTPStatus.FOUND
     row.refresh_from_db()
     assert (row.weight, row.healthy) == (7, False)
+
+
+def test_a_folded_section_opens_where_it_holds_an_error(admin_client: Client) -> None:
+    answer = filled(admin_client, f"{SERVICES}add/", name="billing", retry_attempts="0")
+    assert "retry_attempts" in errors(answer)
+    folded = {section.name: section.is_collapsible for section in answer.context["adminform"]}
+    assert folded["Retries"] is False
+    assert folded["Circuit breaker"] is True
+    fresh = admin_client.get(f"{SERVICES}add/").context["adminform"]
+    assert {section.name: section.is_collapsible for section in fresh}["Retries"] is True
+
+
+def test_times_are_shown_to_the_second(admin_client: Client) -> None:
+    world.service("billing")
+    (entry,) = AuditEntry.objects.filter(action="service.created")
+    page = admin_client.get("/admin/audit/auditentry/").content.decode()
+    assert entry.at.strftime("%Y-%m-%d %H:%M:%S") in page

@@ -170,3 +170,18 @@ async def test_a_body_without_a_length_is_read(alice: User) -> None:
     assert (await application.receive_output(10))["status"] == HTTPStatus.CREATED
     await application.wait(10)
     assert (await Service.objects.aget()).balancer == "random"
+
+
+@pytest.mark.parametrize("path", ["/auth/token", "/api/gateway/routes/", "/admin/login/"])
+def test_a_host_that_is_not_allowed_is_a_problem(path: str, client: Client) -> None:
+    answer = client.get(path, headers={"host": "elsewhere.example"})
+    assert answer.status_code == HTTPStatus.BAD_REQUEST
+    assert answer.headers["X-Gateway-Error"] == answer.json()["code"] == "bad_request"
+    assert "ALLOWED_HOSTS" in answer.json()["detail"]
+
+
+def test_a_path_without_a_view_is_a_problem(client: Client) -> None:
+    answer = client.get("/auth/nowhere")
+    assert answer.status_code == HTTPStatus.NOT_FOUND
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.json()["code"] == "not_found"

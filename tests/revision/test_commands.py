@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from io import StringIO
+from io import BytesIO, StringIO, TextIOWrapper
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -79,6 +79,24 @@ def test_a_bad_file_is_named_with_path_and_reason(write: Write, text: str, messa
     assert message in str(caught.value)
     assert caught.value.returncode == 1
     assert not Revision.objects.exists()
+
+
+def test_a_bad_file_as_json_lists_its_faults(write: Write) -> None:
+    out = StringIO()
+    path = write("routes: [{path: /a, service: s, x: 1}]")
+    with pytest.raises(CommandError):
+        call_command("apply", path, format="json", stdout=out)
+    printed = json.loads(out.getvalue())
+    (fault,) = printed["errors"]
+    assert fault["file"] == path
+    assert fault["path"] == "routes[0] (/a).x"
+    assert fault["reason"].startswith("unknown key")
+    assert (printed["revision"], printed["changes"]) == (None, [])
+
+
+def test_a_dash_is_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(ACME.encode())))
+    assert run("apply", "-").endswith("3 added; published revision 1.\n")
 
 
 @pytest.mark.parametrize("form", ["yaml", "json"])

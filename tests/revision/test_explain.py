@@ -82,7 +82,10 @@ def test_a_route_that_does_not_compile_is_shown_closed() -> None:
     assert "503 route_misconfigured: rewrite: " in run("explain", "GET", "/items/7")
 
 
-@pytest.mark.parametrize("arguments", [("GET", "items"), ("GET", "/a", "-H", "nonsense")])
+@pytest.mark.parametrize(
+    "arguments",
+    [("GET", "items"), ("GET", "http://["), ("G T", "/a"), ("GET", "/a", "-H", "nonsense")],
+)
 def test_what_cannot_be_read_is_said(arguments: tuple[str, ...]) -> None:
     with pytest.raises(CommandError, match="expected"):
         run("explain", *arguments)

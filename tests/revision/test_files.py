@@ -97,7 +97,10 @@ def test_status_codes_to_retry_on_are_written_as_numbers() -> None:
             "1.yaml: services.s.instances[0].healthy: expected bool, got str",
         ),
         ("routes: [{path: /a, service: s, rate_limit: 0}]", "routes[0] (/a).rate_limit: expected"),
-        ("routes: [{path: /a, service: s, rate_limit: true}]", "(/a).rate_limit: expected list"),
+        (
+            "routes: [{path: /a, service: s, rate_limit: true}]",
+            "(/a).rate_limit: expected int, mapping or list of them, got bool",
+        ),
         (
             "routes: [{path: /a, service: s, rate_limit: {limit: 1, per: week}}]",
             "routes[0] (/a).rate_limit.per: 'week' is not one of",

@@ -124,3 +124,10 @@ def test_a_request_line_is_cleaned_like_any_other() -> None:
     assert b"gw_0123" not in written
     assert "\u2028".encode() not in written
     assert msgspec.json.decode(written)["status"] == 200
+
+
+def test_a_switch_named_after_a_credential_is_shown_with_its_change() -> None:
+    fields = {"forward_authorization": {"old": None, "new": True}, "sticky_cookie": {"new": "sid"}}
+    line = json.loads(json_line({"changes": fields}))
+    assert line["changes"]["forward_authorization"] == {"old": None, "new": True}
+    assert line["changes"]["sticky_cookie"] == REDACTED

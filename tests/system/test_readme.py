@@ -62,6 +62,10 @@ def test_make_run_prints_curl_lines_that_work(demo: tuple[str, dict[str, str]]) 
         assert b"gateway_says" in subprocess.run(words, capture_output=True, check=True).stdout
 
 
+def test_make_run_shows_no_log_before_its_lines(demo: tuple[str, dict[str, str]]) -> None:
+    assert "logger=gateway.audit" not in demo[0].partition("Ctrl-C")[0]
+
+
 # `serve` does not end; the other tests of this directory start it.
 ENDING = [line for line in commands() if "manage.py" in line and "serve" not in line]
 

@@ -21,7 +21,9 @@ class Command(BaseCommand):
     help = "Make services and routes those of YAML files, in one transaction, and publish."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+        parser.add_argument(
+            "files", nargs="+", type=Path, metavar="FILE", help="- is standard input"
+        )
         parser.add_argument("--dry-run", action="store_true", help="only show what would change")
         parser.add_argument(
             "--prune", action="store_true", help="remove services and routes not in the files"
@@ -40,6 +42,8 @@ class Command(BaseCommand):
                 comment="apply " + " ".join(path.name for path in options["files"]),
             )
         except ConfigurationError as error:
+            if options["format"] == "json":
+                self.stdout.write(_faults_as_json(error))
             raise CommandError(str(error)) from None
         self.stdout.write(_as_json(diff) if options["format"] == "json" else _as_text(diff))
         if dry_run and diff:
@@ -49,6 +53,13 @@ class Command(BaseCommand):
 def _as_json(diff: Diff) -> str:
     changes = [change.as_data() for change in diff.changes]
     return json.dumps({"revision": diff.revision, "changes": changes}, indent=2)
+
+
+def _faults_as_json(error: ConfigurationError) -> str:
+    faults = [
+        {"file": fault.file, "path": fault.place, "reason": fault.reason} for fault in error.faults
+    ]
+    return json.dumps({"revision": None, "changes": [], "errors": faults}, indent=2)
 
 
 def _as_text(diff: Diff) -> str:

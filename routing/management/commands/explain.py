@@ -22,7 +22,11 @@ from routing.table import Table, build_table
 from routing.watching import build
 
 _LISTED = 10
-_URL = re.compile(r"(?:https?://(?P<host>[^/?#]+))?(?P<path>/[^?#]*)?(?:[?#].*)?", re.DOTALL)
+_URL = re.compile(
+    r"(?:https?://(?P<host>[\w.-]+(?::\d+)?|\[[0-9A-Fa-f:.]+\](?::\d+)?))?(?P<path>/[^?#]*)?(?:[?#].*)?",
+    re.DOTALL | re.ASCII,
+)
+_METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2: a token
 
 
 class Command(BaseCommand):
@@ -40,6 +44,8 @@ class Command(BaseCommand):
     def handle(self, *_: Any, **options: Any) -> None:
         headers = dict(_header(text) for text in options["headers"])
         method = options["method"].upper()
+        if not _METHOD.fullmatch(method):
+            raise CommandError(f"METHOD {options['method']!r}: expected a name such as GET")
         host, target = _taken_apart(options["url"])
         host = host_key(headers.get("host", host))
         try:
