@@ -70,9 +70,14 @@ class Forwarder:
         forwarding = _Forwarding(exchange, plan, upload, self._identity(exchange.caller, plan))
         upstream = plan.upstream
         upstream.budget.note_request(self._clock())
-        attempt = await upstream.begin(exchange, self._clock)
+        attempt = upstream.begin(exchange, self._clock) or await upstream.wait(
+            exchange, self._clock
+        )
         try:
-            attempt = await self._first(forwarding, attempt)
+            if upstream.retry.hedge_after is None:
+                await forwarding.send(attempt, self._transport, self._clock())
+            else:
+                attempt = await self._hedged(forwarding, attempt, upstream.retry.hedge_after)
             while self._worth_another(forwarding, attempt):
                 await asyncio.sleep(self._pause(forwarding, attempt))
                 following = upstream.begin_again(exchange, forwarding.tried, self._clock())
@@ -86,18 +91,12 @@ class Forwarder:
             attempt.close()
             raise
 
-    async def _first(self, forwarding: _Forwarding, attempt: Attempt) -> Attempt:
-        """Make the first attempt, and where policy says so and it takes long, a second beside it;
-        the attempt that answered.
+    async def _hedged(self, forwarding: _Forwarding, attempt: Attempt, after: float) -> Attempt:
+        """Make the first attempt, and where it may be repeated and takes more than *after* seconds,
+        a second beside it; the attempt that answered.
         """
         exchange, upstream = forwarding.exchange, forwarding.plan.upstream
-        after = upstream.retry.hedge_after
-        if (
-            after is None
-            or exchange.method != "GET"
-            or exchange.body.size != 0
-            or exchange.websocket_key
-        ):
+        if exchange.method != "GET" or exchange.body.size != 0 or exchange.websocket_key:
             await forwarding.send(attempt, self._transport, self._clock())
             return attempt
 

@@ -37,6 +37,7 @@ from quotas.meter import Meter
 from routing.errors import BadPath
 from routing.matching import Result
 from routing.reserved import is_reserved
+from routing.table import RoutePlan
 
 logger = logging.getLogger(__name__)
 
@@ -115,8 +116,11 @@ class Gateway:
             exchange.route = self.control_plane.route
             return await self.forwarder.forward(exchange, self.control_plane)
         plan = self._match(exchange)
-        exchange.caller = await self._identify(exchange)
-        exchange.decision = await self._spend(exchange, plan)
+        if plan.route.auth_methods:
+            exchange.caller = await self._identify(exchange, plan.route)
+        limited = exchange.caller is not None or plan.limits.own or plan.limits.everywhere
+        if limited and self.meter is not None:
+            exchange.decision = await self._spend(exchange, plan, self.meter)
         if not takes_another_hop(exchange):
             return options_answer(exchange, plan.route.allow or FORWARDABLE)
         if exchange.websocket_key:
@@ -137,10 +141,7 @@ class Gateway:
             raise RouteMisconfigured("this route is misconfigured and closed until it is mended")
         return snapshot.plans[match.route.name]
 
-    async def _identify(self, exchange: Exchange) -> Caller | None:
-        route = exchange.route
-        if route is None or not route.auth_methods:
-            return None
+    async def _identify(self, exchange: Exchange, route: RoutePlan) -> Caller:
         try:
             caller = await self.authenticator.authenticate(
                 exchange.headers, route.auth_methods, exchange.client, route.name
@@ -153,10 +154,8 @@ class Gateway:
         metrics.authentications_child("ok").inc()
         return caller
 
-    async def _spend(self, exchange: Exchange, plan: Plan) -> Decision | None:
-        if self.meter is None:
-            return None
-        decision = await self.meter.spend(
+    async def _spend(self, exchange: Exchange, plan: Plan, meter: Meter) -> Decision | None:
+        decision = await meter.spend(
             plan.limits, exchange.caller, exchange.client, exchange.headers
         )
         if decision is not None and not decision.allowed:

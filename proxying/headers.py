@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -75,6 +76,10 @@ _NORMALISE = bytes(
 )
 """Every byte outside a-z 0-9 becomes ``-``: ``X_User.Id`` is ``x-user-id`` to many backends."""
 
+_NOTHING: frozenset[bytes] = frozenset()
+_COMMON_LENGTH = 64
+"""Of names and values that are worth remembering."""
+
 _NEVER_FROM_OURSELVES = frozenset((*_HOP_BY_HOP, b"via", b"x-request-id"))
 _NEVER_FROM_UPSTREAM = _NEVER_FROM_OURSELVES | {b"x-gateway-error"}
 _RATE_LIMIT = (b"ratelimit-limit", b"ratelimit-remaining", b"ratelimit-reset")
@@ -82,12 +87,28 @@ _RATE_LIMIT = (b"ratelimit-limit", b"ratelimit-remaining", b"ratelimit-reset")
 
 def nominated(headers: Headers) -> frozenset[bytes]:
     """Names listed in ``Connection`` headers, lower-case (RFC 9110 §7.6.1)."""
-    values = [value for name, value in headers if name == b"connection"]
-    if not values:
-        return frozenset()
-    return frozenset(
-        token for value in values for part in value.split(b",") if (token := part.strip().lower())
-    )
+    found = _NOTHING
+    for name, value in headers:
+        if name == b"connection":
+            found |= _known_options(value) if len(value) <= _COMMON_LENGTH else _options(value)
+    return found
+
+
+def _options(value: bytes) -> frozenset[bytes]:
+    return frozenset(token for part in value.split(b",") if (token := part.strip().lower()))
+
+
+_known_options = lru_cache(maxsize=1024)(_options)
+
+
+def _fate(name: bytes) -> _Fate | None:
+    """What becomes of a header; an alias of a name the gateway owns never travels."""
+    plain = name.translate(_NORMALISE)
+    fate = _FATES.get(plain)
+    return fate if plain == name or fate is None else _Fate.REPLACED
+
+
+_known_fate = lru_cache(maxsize=1024)(_fate)
 
 
 def values_of(headers: Headers, name: bytes) -> list[bytes]:
@@ -125,28 +146,37 @@ def request_headers(
     leaving = nominated(received)
     headers: Headers = [(b"host", host)]
     claims: Headers = []
-    for name, value in received:
-        plain = name.translate(_NORMALISE)
-        fate = _FATES.get(plain)
+    via = _VIA
+    for line in received:
+        name = line[0]
+        fate = _known_fate(name) if len(name) <= _COMMON_LENGTH else _fate(name)
         if fate is None:
             if name not in leaving:
-                headers.append((name, value))
-        elif plain != name or fate is _Fate.REPLACED:
-            continue
+                headers.append(line)
+        elif fate is _Fate.REPLACED:
+            if name == b"via":
+                via = _via(received)
         elif fate is _Fate.ORIGIN:
-            claims.append((name, value))
+            claims.append(line)
         elif keep_authorization and name not in leaving:
-            headers.append((name, value))
-    headers.extend(_origin(claims if forwarding.trusted else [], forwarding))
-    headers.append((b"x-request-id", request_id))
-    headers.append((b"traceparent", traceparent))
-    headers.append((b"via", _via(received)))
-    headers.extend(identity)
+            headers.append(line)
+    headers += (
+        _claimed(claims, forwarding)
+        if claims and forwarding.trusted
+        else (
+            (b"x-forwarded-for", forwarding.peer),
+            (b"x-forwarded-proto", forwarding.scheme),
+            (b"x-forwarded-host", forwarding.host),
+            (b"x-forwarded-port", forwarding.port),
+        )
+    )
+    headers += ((b"x-request-id", request_id), (b"traceparent", traceparent), (b"via", via))
+    headers += identity
     return headers
 
 
-def _origin(claims: Headers, forwarding: Forwarding) -> Headers:
-    """Who the client is: what a trusted proxy claims, else what the socket says."""
+def _claimed(claims: Headers, forwarding: Forwarding) -> Headers:
+    """Who the client is by what a trusted proxy claims, and where it is silent by the socket."""
     claimed = dict(claims)
     hops = [*values_of(claims, b"x-forwarded-for"), forwarding.peer]
     own = (
@@ -183,12 +213,20 @@ def response_headers(
         dropped = dropped.union(
             leaving, _RATE_LIMIT if limits else (), (b"content-length",) if bodiless else ()
         )
-    headers = [(name, value) for name, value in received if name not in dropped]
-    if not values_of(received, b"date"):
+    headers: Headers = []
+    via, dated = _VIA, False
+    for line in received:
+        name = line[0]
+        if name == b"date":
+            dated = True
+        if name not in dropped:
+            headers.append(line)
+        elif name == b"via":
+            via = _via(received)
+    if not dated:
         headers.append((b"date", date))
-    headers.append((b"via", _via(received)))
-    headers.append((b"x-request-id", request_id))
-    headers.extend(limits)
+    headers += ((b"via", via), (b"x-request-id", request_id))
+    headers += limits
     return headers
 
 

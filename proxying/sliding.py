@@ -38,6 +38,8 @@ class SlidingCounts:
     def advance(self, now: float) -> None:
         """Let what is older than the window fall out; ``first`` and ``second`` are then right."""
         slot = int(now / self._slot)
+        if slot == self._current:
+            return
         if self._current is None:
             self._current = slot
         for stale in range(max(self._current + 1, slot - _SLOTS + 1), slot + 1):

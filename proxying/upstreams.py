@@ -57,11 +57,6 @@ class Instance:
         return self.breaker is None or self.breaker.allows(now)
 
     @property
-    def has_room(self) -> bool:
-        """Whether it takes one more request."""
-        return self.state.in_flight < self.most
-
-    @property
     def is_out(self) -> bool:
         """Whether its health check or its breaker keeps requests from it."""
         open_ = self.breaker is not None and self.breaker.state is not State.CLOSED
@@ -133,15 +128,18 @@ class Upstream:
         self._random = random
         self._bound_ejection(plan.spec.ejection.max_share)
 
-    async def begin(self, exchange: Exchange, clock: Clock) -> Attempt:
+    def begin(self, exchange: Exchange, clock: Clock) -> Attempt | None:
+        """The first attempt; ``None``: it has to :meth:`wait`.
+
+        Raises ``NoInstance`` or ``BreakerOpen``.
+        """
+        return None if self.gate.queued else self._begin_or_refuse(exchange, clock)
+
+    async def wait(self, exchange: Exchange, clock: Clock) -> Attempt:
         """The first attempt, when its turn has come.
 
         Raises ``NoInstance``, ``BreakerOpen`` or ``Overloaded``.
         """
-        if not self.gate.queued:
-            attempt = self._begin_or_refuse(exchange, clock)
-            if attempt is not None:
-                return attempt
         return await self.gate.wait(partial(self._begin_or_refuse, exchange, clock))
 
     def begin_again(self, exchange: Exchange, tried: Collection[str], now: float) -> Attempt | None:
@@ -184,8 +182,8 @@ class Upstream:
             for each in self.instances
             if (each.state.healthy or everyone)
             and each.url not in tried
-            and each.has_room
-            and each.allows(now)
+            and each.state.in_flight < each.most
+            and (each.breaker is None or each.breaker.allows(now))
         ]
         if self._slow_start:
             for state in candidates:

@@ -85,32 +85,19 @@ class NativeTransport:
             request.body.size,
             force_length=request.force_length,
         )
-        until = asyncio.get_running_loop().time() + timeouts.total
-        return await self._try(origin, request, head, timeouts, until, fresh=False)
-
-    async def _try(
-        self,
-        origin: Origin,
-        request: UpstreamRequest,
-        head: bytes,
-        timeouts: Timeouts,
-        until: float,
-        *,
-        fresh: bool,
-    ) -> Answer:
-        """On any connection, and once more on a *fresh* one if that turns out stale."""
+        method, body = request.method, request.body
         pool = self._pool(origin)
-        connection = None if fresh else pool.take()
-        left = timeouts.total
-        if connection is None:
-            connection = await self._connection(pool, timeouts.connect, until, fresh=fresh)
-            left = until - connection.loop.time()
-        try:
-            return await connection.send(request.method, head, request.body, timeouts, left)
-        except ConnectionReset:
-            if not connection.stale or not is_repeatable(request):
-                raise
-        return await self._try(origin, request, head, timeouts, until, fresh=True)
+        now = asyncio.get_running_loop().time
+        until = now() + timeouts.total
+        idle = pool.take()
+        if idle is not None:
+            try:
+                return await idle.send(method, head, body, timeouts, timeouts.total)
+            except ConnectionReset:
+                if not idle.stale or body.size != 0 or method not in _IDEMPOTENT:
+                    raise
+        made = await self._connection(pool, timeouts.connect, until, fresh=idle is not None)
+        return await made.send(method, head, body, timeouts, until - now())
 
     async def _connection(
         self, pool: Pool, seconds: float, until: float, *, fresh: bool

@@ -29,7 +29,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 _MAX_LENGTH_DIGITS = 18
-_FRAMING_NAMES = frozenset((b"content-length", b"transfer-encoding"))
+_FRAMING_LINES = (b"\r\ncontent-length:", b"\r\ntransfer-encoding:")
 
 LAST_CHUNK = b"0\r\n\r\n"
 
@@ -117,11 +117,10 @@ def request_head(
     start = b"%b %b HTTP/1.1" % (method.encode("ascii"), target)
     if start.count(b" ") != 2:
         raise FramingError("a space in the method or the target")
-    lines = [start]
-    for name, value in headers:
-        if name.lower() in _FRAMING_NAMES:
-            raise FramingError("a framing header among the headers")
-        lines.append(b"%b: %b" % (name, value))
+    lines = [start, *[b"%b: %b" % line for line in headers]]
+    given = b"\r\n".join(lines).lower()
+    if any(line in given for line in _FRAMING_LINES):
+        raise FramingError("a framing header among the headers")
     if size is None:
         lines.append(b"Transfer-Encoding: chunked")
     elif size or force_length:

@@ -88,7 +88,9 @@ class Day(RuleBasedStateMachine):
         }
         asked = exchange(client=f"192.0.2.{client}")
         try:
-            attempt = self.loop.run_until_complete(self.upstream.begin(asked, self.clock))
+            attempt = self.upstream.begin(asked, self.clock)
+            if attempt is None:
+                attempt = self.loop.run_until_complete(self.upstream.wait(asked, self.clock))
         except ProxyError:
             return
         assert before[attempt.instance.url]

@@ -39,7 +39,8 @@ class World:
         self.services.judge(frozenset(("s", url) for url in urls))
 
     async def begin(self, *headers: tuple[bytes, bytes], client: str = "192.0.2.1") -> Attempt:
-        return await self.upstream.begin(exchange(*headers, client=client), self.clock)
+        asked = exchange(*headers, client=client)
+        return self.upstream.begin(asked, self.clock) or await self.upstream.wait(asked, self.clock)
 
     async def counts(self, times: int) -> Counter[str]:
         """How often each instance is asked in *times* requests one after the other."""
