@@ -1,19 +1,14 @@
-"""Where log lines end up: rotated files, or standard error.
+"""Where log lines end up: standard error here, rotated files in ``log_files``.
 
-Called by one thread, a batch at a time. Leans on concurrent-log-handler, which lets several
-processes share and rotate one file.
+Called by one thread, a batch at a time.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Protocol
-
-from concurrent_log_handler import ConcurrentRotatingFileHandler
 
 _ATOMIC_WRITE = 4096
 """Bytes that reach a pipe in one piece (PIPE_BUF on Linux)."""
@@ -55,29 +50,3 @@ class StandardError:
         descriptor = stream.fileno()
         while piece:
             piece = piece[os.write(descriptor, piece) :]
-
-
-class RotatedFile:
-    """A file shared by all workers of the node, rotated at *max_bytes*."""
-
-    def __init__(self, path: str, max_bytes: int, backups: int) -> None:
-        Path(path).parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-        self._handler = _Raising(
-            path, maxBytes=max_bytes, backupCount=backups, encoding="utf-8", chmod=0o640
-        )
-
-    def write(self, lines: Sequence[bytes]) -> None:
-        """Append *lines* under one lock."""
-        self._handler.emit(logging.makeLogRecord({"msg": b"\n".join(lines).decode("utf-8")}))
-
-    def close(self) -> None:
-        """Close the file and its lock."""
-        self._handler.close()
-
-
-class _Raising(ConcurrentRotatingFileHandler):
-    """Lets the caller count what was not written, instead of printing a traceback."""
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 the name is logging's
-        error = sys.exc_info()[1]
-        raise OSError("log file cannot be written") from error

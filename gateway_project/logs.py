@@ -32,7 +32,7 @@ from gateway_project.log_lines import (
     request_line,
     text_line,
 )
-from gateway_project.log_sinks import RotatedFile, Sink, StandardError
+from gateway_project.log_sinks import Sink, StandardError
 from gateway_project.node_variables import LOG_TYPES
 
 _TYPE_OF_LOGGER: Final = {f"gateway.{name}": name for name in LOG_TYPES if name != "application"}
@@ -260,11 +260,15 @@ def _quiet(settings: Settings) -> frozenset[str]:
 def _sinks(settings: Settings) -> dict[str, Sink]:
     standard_error = StandardError()
     return {
-        name: RotatedFile(path, settings.log_max_bytes, settings.log_backup_count)
-        if (path := settings.log_file(name))
-        else standard_error
+        name: _file(path, settings) if (path := settings.log_file(name)) else standard_error
         for name in LOG_TYPES
     }
+
+
+def _file(path: str, settings: Settings) -> Sink:
+    from gateway_project.log_files import RotatedFile
+
+    return RotatedFile(path, settings.log_max_bytes, settings.log_backup_count)
 
 
 def _install(handler: logging.Handler, settings: Settings) -> None:

@@ -34,8 +34,9 @@ ALLOWED_HOSTS = list(GATEWAY.allowed_hosts)
 CSRF_TRUSTED_ORIGINS = list(GATEWAY.csrf_trusted_origins)
 
 INSTALLED_APPS = [
-    "gateway_project",  # first: its runserver is Daphne's with the gateway's port
-    "daphne",
+    # First: its runserver is Daphne's, with the gateway's port. Daphne itself is no app here: it
+    # would load Twisted into every process.
+    "gateway_project",
     "unfold",  # before the admin whose templates it replaces
     "django.contrib.admin",
     "django.contrib.auth",

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from tests import servers
 from tests.django_settings import ENVIRONMENT
 from tests.servers import Server
+from tests.support import commands
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -33,6 +34,12 @@ _QUIET_CHROMIUM = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _commands() -> Iterator[None]:
+    yield
+    commands.stop_all()
 
 
 @pytest.fixture

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import sqlite3
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests import servers
-from tests.django_settings import ENVIRONMENT
+from tests.django_settings import DIRECTORY, ENVIRONMENT
+from tests.support import commands
 from tests.support.raw import Reply, request
 
 PROJECT = Path(__file__).resolve().parents[2]
+DATABASE = "gateway.sqlite3"
 _START_SECONDS = 60
 
 
@@ -38,15 +40,10 @@ class GatewayProcess:
 
     def manage(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a management command against this gateway's database."""
-        return subprocess.run(
-            [sys.executable, "manage.py", *arguments],
-            cwd=PROJECT,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=check,
-        )
+        done = commands.manage(self.environment, *arguments)
+        if check and done.returncode:
+            pytest.fail(f"{done.args}: code {done.returncode}\n{done.stdout}{done.stderr}")
+        return done
 
     def apply(
         self, text: str, *options: str, check: bool = True
@@ -78,14 +75,15 @@ class GatewayProcess:
 
     def ready(self) -> dict[str, Any] | None:
         """What ``/ready`` says; ``None`` while nobody answers."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/ready", timeout=2) as reply:
-                content: dict[str, Any] = json.load(reply)
-                return content
-        except urllib.error.HTTPError as error:
-            return json.loads(error.read())  # type: ignore[no-any-return]  # its shape is the contract's
-        except OSError:
+            connection.request("GET", "/ready")
+            content: dict[str, Any] = json.loads(connection.getresponse().read())
+        except (OSError, http.client.HTTPException):
             return None
+        finally:
+            connection.close()
+        return content
 
     def wait_for_revision(self, number: int, seconds: float = 20.0) -> None:
         """Return once several answers in a row, from whichever workers, show *number*."""
@@ -121,13 +119,7 @@ class GatewayProcess:
     def copy(self, directory: Path, extra: Mapping[str, str] | None = None) -> GatewayProcess:
         """Another gateway, not started, with what is in this one's SQLite file now."""
         var = directory / "var"
-        var.mkdir()
-        name = "gateway.sqlite3"
-        with (
-            closing(sqlite3.connect(Path(self.environment["VAR_DIRECTORY"]) / name)) as source,
-            closing(sqlite3.connect(var / name)) as target,
-        ):
-            source.backup(target)
+        _copy_database(Path(self.environment["VAR_DIRECTORY"]), var)
         environment = {**self.environment, "VAR_DIRECTORY": str(var), **(extra or {})}
         return GatewayProcess(directory, servers.find_free_port(), environment)
 
@@ -146,14 +138,39 @@ class GatewayProcess:
 
 def new_gateway(directory: Path, extra: Mapping[str, str] | None = None) -> GatewayProcess:
     """A gateway that is not started yet, its database migrated."""
-    environment = {
+    gateway = GatewayProcess(
+        directory, servers.find_free_port(), _environment(directory, extra or {})
+    )
+    if "DATABASE_URL" in gateway.environment:
+        gateway.manage("migrate", "--verbosity", "0")
+    else:
+        _copy_database(_migrated(), directory / "var")
+    return gateway
+
+
+def _environment(directory: Path, extra: Mapping[str, str]) -> dict[str, str]:
+    return {
         **ENVIRONMENT,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "HOME": str(directory),
         "VAR_DIRECTORY": str(directory / "var"),
         "HOST": "127.0.0.1",
-        **(extra or {}),
+        **extra,
     }
-    gateway = GatewayProcess(directory, servers.find_free_port(), environment)
-    gateway.manage("migrate", "--verbosity", "0")
-    return gateway
+
+
+@cache
+def _migrated() -> Path:
+    """A directory with a database that only ``migrate`` has been at; made once a session."""
+    directory = DIRECTORY / "migrated"
+    GatewayProcess(directory, 0, _environment(directory, {})).manage("migrate", "--verbosity", "0")
+    return directory / "var"
+
+
+def _copy_database(source: Path, target: Path) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    with (
+        closing(sqlite3.connect(source / DATABASE)) as original,
+        closing(sqlite3.connect(target / DATABASE)) as copied,
+    ):
+        original.backup(copied)
