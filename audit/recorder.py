@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 from django.db import models
@@ -145,6 +146,8 @@ def redact(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _inside(value: Any) -> Any:
+    if value is None or isinstance(value, str | int | float):
+        return value
     if isinstance(value, Mapping):
         return redact(value)
     if isinstance(value, list | tuple):
@@ -152,6 +155,7 @@ def _inside(value: Any) -> Any:
     return value
 
 
+@lru_cache(maxsize=4096)
 def _is_secret(name: str) -> bool:
     lowered = str(name).lower()
     return any(secret in lowered for secret in _SECRET_NAMES)

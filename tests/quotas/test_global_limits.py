@@ -90,7 +90,7 @@ def test_limits_of_consumers_and_routes_are_not_among_them() -> None:
         ("[5, {limit: 5, cost: 6}]", "limits[1].cost: must not be more than burst"),
         ("[{limit: 0}]", "limits"),
         ("{limit: 5, colour: red}", "limits.colour: unknown key"),
-        ("fast", "limits: expected list"),
+        ("fast", "limits: expected int, mapping or list"),
     ],
 )
 def test_a_wrong_one_is_named_and_changes_nothing(limits: str, fault: str) -> None:
