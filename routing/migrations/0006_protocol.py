@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('routing', '0004_upstream_connection'),
+        ('routing', '0005_adaptive_concurrency'),
     ]
 
     operations = [
