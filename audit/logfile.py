@@ -1,4 +1,5 @@
-"""The audit log as lines: one for each committed entry, by logger ``gateway.audit``.
+"""The audit log as lines: one for each committed entry, by logger ``gateway.audit``; whoever proves
+to be somebody, or fails to, is a line of ``gateway.access`` too.
 
 Where the lines go, as JSON or text, is the settings' matter (``gateway_project.logs``).
 """
@@ -12,10 +13,12 @@ if TYPE_CHECKING:
     from audit.models import AuditEntry
 
 logger = logging.getLogger("gateway.audit")
-# LOG_LEVEL chooses what else is logged; the audit log has no level.
+access_logger = logging.getLogger("gateway.access")
+# LOG_LEVEL chooses what else is logged; these two have no level.
 logger.setLevel(logging.INFO)
+access_logger.setLevel(logging.INFO)
 
-_FIELDS = (
+_EVENT = (
     "actor",
     "actor_type",
     "object_type",
@@ -26,13 +29,16 @@ _FIELDS = (
     "client_ip",
     "outcome",
     "node",
-    "sequence",
-    "previous_hash",
-    "hash",
 )
+_LINK = ("sequence", "previous_hash", "hash")
+_AUTHENTICATION = ("login.", "logout", "token.", "credential.")
+"""How the actions begin that are lines of ``access.log``."""
 
 
 def write_line(entry: AuditEntry) -> None:
     """Log *entry*; its ``at`` is when it happened, the line's own time when it was written."""
-    facts = {name: getattr(entry, name) for name in _FIELDS}
-    logger.info(entry.action, extra={"action": entry.action, "at": entry.at.isoformat(), **facts})
+    facts = {"action": entry.action, "at": entry.at.isoformat()}
+    facts |= {name: getattr(entry, name) for name in _EVENT}
+    if entry.action.startswith(_AUTHENTICATION):
+        access_logger.info(entry.action, extra=facts)
+    logger.info(entry.action, extra=facts | {name: getattr(entry, name) for name in _LINK})

@@ -112,6 +112,17 @@ def test_a_committed_entry_is_a_line_of_the_audit_log(caplog: pytest.LogCaptureF
 
 
 @pytest.mark.django_db(transaction=True)
+def test_who_proves_to_be_somebody_is_a_line_of_the_access_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.INFO):
+        for action in ("login.failed", "token.issued", "credential.refused", "key.created"):
+            record(action)
+    lines = [one.getMessage() for one in caplog.records if one.name == "gateway.access"]
+    assert lines == ["login.failed", "token.issued", "credential.refused"]
+
+
+@pytest.mark.django_db(transaction=True)
 def test_what_is_undone_is_no_line(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "gateway.audit"), transaction.atomic():
         record("route.changed")
