@@ -52,10 +52,12 @@ class RateLimitAdmin(ModelAdmin):
     search_fields = ("route__name", "consumer__name", "by")
     autocomplete_fields = ("route", "consumer")
 
-    @admin.display(description="route or consumer", ordering="route")
+    @admin.display(description="of", ordering="route")
     def owner(self, obj: RateLimit) -> str:
         """Whose requests it counts."""
-        return str(obj.route or obj.consumer or "all routes")
+        if obj.consumer:
+            return f"consumer {obj.consumer}{' (override)' if obj.override else ''}"
+        return f"route {obj.route}" if obj.route else "everybody, all routes together"
 
 
 @admin.register(Plan)

@@ -137,20 +137,23 @@ def subject(
     """Who shares a bucket of *rule*, readable: ``user:7``, ``api_key:3``, ``ip:192.0.2.1``, …
 
     Different ones never read the same: up to its first colon it says what follows. A request
-    without what the rule counts by falls back to its caller, then to its address; a missing header
-    is an empty value. It is as long as the client cares to make it.
+    without what the rule counts by (no key, no such header or an empty one) falls back to its
+    caller, then to its address. It is as long as the client cares to make it.
     """
     match rule.by:
         case "route":
             return f"route:{route}"
-        case "header":
-            values = [value for name, value in headers if name == rule.header]
-            return f"header:{b', '.join(values).decode('latin-1')}"
+        case "header" if value := _value(rule.header, headers):
+            return f"header:{value}"
+        case "ip":
+            return caller_of(None, client)
         case "api_key" if caller is not None and caller.key_id is not None:
             return f"api_key:{caller.key_id}"
-        case "caller" | "user" | "api_key" if caller is not None:
-            return caller.identity
-    return caller_of(None, client)
+    return caller_of(caller, client)
+
+
+def _value(name: bytes, headers: Iterable[tuple[bytes, bytes]]) -> str:
+    return b", ".join(value for key, value in headers if key == name).decode("latin-1")
 
 
 def caller_of(caller: Caller | None, client: str) -> str:

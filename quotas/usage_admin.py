@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from django.core.exceptions import PermissionDenied
@@ -103,13 +104,18 @@ class UsageAdmin(ReadOnlyAdmin):
             "report": report,
             "chart": chart(report.over_time),
             "near": reports.near_limits(),
-            "periods": list(reports.PERIODS),
+            "periods": {name: _days(days) for name, days in reports.PERIODS.items()},
             "period": request.GET.get("period", "7d"),
+            "step": "hour" if question.step < timedelta(days=1) else "day",
             "query": query.urlencode(),
             "records": f"admin:{RateLimitRecord._meta.app_label}_ratelimitrecord_changelist",
             **extra,
         }
         return TemplateResponse(request, "admin/quotas/usage.html", context)
+
+
+def _days(number: int) -> str:
+    return "today" if number == 1 else f"last {number} days"
 
 
 class _Echo:

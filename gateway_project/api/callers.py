@@ -34,7 +34,7 @@ from keys.digest import GeneratedKey
 from keys.models import ApiKey, Consumer
 
 
-class _LockedViewSet(JsonBodies, ActionView, ModelViewSet[Any]):
+class LockedViewSet(JsonBodies, ActionView, ModelViewSet[Any]):
     """Reads a row under a lock where it is going to change it."""
 
     schema = ApiSchema()
@@ -54,7 +54,7 @@ class _LockedViewSet(JsonBodies, ActionView, ModelViewSet[Any]):
         return super().destroy(request, *args, **kwargs)
 
 
-class ConsumerViewSet(_LockedViewSet):
+class ConsumerViewSet(LockedViewSet):
     """Programs and organisations that call with keys. Deleting one deletes its keys."""
 
     queryset = Consumer.objects.all()
@@ -75,7 +75,7 @@ class ConsumerViewSet(_LockedViewSet):
         responses={201: IssuedKeySerializer},
     )
 )
-class ApiKeyViewSet(_LockedViewSet):
+class ApiKeyViewSet(LockedViewSet):
     """Credentials of consumers, without what is secret of them."""
 
     # Fetched beside it, not joined: a lock is for the key alone.

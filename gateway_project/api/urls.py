@@ -23,6 +23,7 @@ from gateway_project.api.history import (
     RateLimitRecordViewSet,
     RevisionViewSet,
 )
+from gateway_project.api.limits import ConsumerLimitViewSet
 from gateway_project.api.problems import Refusal
 from gateway_project.api.schema import DocsView, SchemaView
 from gateway_project.api.usage import PlanViewSet, UsageViewSet
@@ -34,6 +35,7 @@ _COLLECTIONS = {
     "routes": RouteViewSet,
     "consumers": ConsumerViewSet,
     "api-keys": ApiKeyViewSet,
+    "consumer-limits": ConsumerLimitViewSet,
     "plans": PlanViewSet,
     "revisions": RevisionViewSet,
     "breakers": BreakerStateViewSet,

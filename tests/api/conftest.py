@@ -86,7 +86,8 @@ def everything(db: None) -> None:
     now = timezone.now()
     backend = world.service("billing", "http://10.0.0.1")
     RateLimit.objects.create(route=world.route("invoices", service=backend), limit=10)
-    world.api_key("acme", name="ci")
+    key = world.api_key("acme", name="ci")
+    RateLimit.objects.create(consumer=key.consumer, limit=100)
     Plan.objects.create(name="bronze", daily=1000)
     window = {"identifier": "acme", "window_type": "minute", "route": "invoices", "node": "n"}
     RateLimitRecord.objects.create(**window, window_start=now, first_at=now, last_at=now)

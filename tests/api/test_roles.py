@@ -14,12 +14,14 @@ from django.urls import URLPattern, resolve
 from audit.models import AuditEntry
 from gateway_project.api import urls
 from keys.models import ApiKey
+from quotas.models import RateLimit
 from tests.api.conftest import API, Send, grant
 
 pytestmark = pytest.mark.usefixtures("everything")
 
 SERVICE = {"instances": [{"url": "http://10.0.0.2"}]}
 ROUTE = {"path": "/invoices", "service": "billing"}
+LIMIT = {"consumer": "acme", "limit": 7}
 READ = ("routing.view_service", "routing.view_route")
 WRITE = (
     *READ,
@@ -52,11 +54,13 @@ class Endpoint:
     def __str__(self) -> str:
         return f"{self.method} {self.path or '(index)'}"
 
-    def url(self, key: int = 1, entry: int = 1) -> str:
-        return self.path.replace("KEY", str(key)).replace("ENTRY", str(entry))
+    def url(self, key: int = 1, entry: int = 1, limit: int = 1) -> str:
+        path = self.path.replace("KEY", str(key)).replace("ENTRY", str(entry))
+        return path.replace("LIMIT", str(limit))
 
     def ask(self, send: Send) -> int:
-        path = self.url(ApiKey.objects.get().pk, AuditEntry.objects.all()[0].pk)
+        limit = RateLimit.objects.get(consumer__isnull=False).pk
+        path = self.url(ApiKey.objects.get().pk, AuditEntry.objects.all()[0].pk, limit)
         return int(send(self.method, path, self.content, **self.headers).status_code)
 
 
@@ -82,6 +86,7 @@ ENDPOINTS = [
     *crud("routes", "invoices", "routing.route", ROUTE, {**ROUTE, "path": "/new"}),
     *crud("consumers", "acme", "keys.consumer", {"name": "acme"}, {"name": "globex"}),
     *crud("api-keys", "KEY", "keys.apikey", {"consumer": "acme"}, {"consumer": "acme"}),
+    *crud("consumer-limits", "LIMIT", "quotas.ratelimit", LIMIT, LIMIT),
     *crud("plans", "bronze", "quotas.plan", {"name": "bronze"}, {"name": "silver", "daily": 5}),
     Endpoint("PUT", "routes/new/", ("routing.change_route", "routing.add_route"), ROUTE, 201),
     Endpoint("POST", "api-keys/KEY/revoke/", ("keys.change_apikey",)),

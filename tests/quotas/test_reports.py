@@ -11,13 +11,15 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.test import Client
+from django.urls import reverse
 
 from keys.models import Consumer
 from quotas import reports
 from quotas.charts import chart
-from quotas.models import Plan, PlanMembership, RateLimitRecord, RateLimitRollup
+from quotas.models import Plan, PlanMembership, RateLimit, RateLimitRecord, RateLimitRollup
 from quotas.rollups import sum_if_due, sum_since
 from tests.admin.conftest import grant
+from tests.models import world
 
 pytestmark = pytest.mark.django_db
 
@@ -181,3 +183,13 @@ def test_late_records_can_be_summed(capsys: pytest.CaptureFixture[str]) -> None:
     recorded("a", "r", datetime.now(UTC) - timedelta(days=3), 7)
     call_command("sum_records", "--since", "4d")
     assert "4 sums made" in capsys.readouterr().out
+
+
+def test_the_list_of_limits_says_whose_each_is(admin_client: Client) -> None:
+    acme = Consumer.objects.create(name="acme")
+    RateLimit.objects.create(limit=1, consumer=acme, override=True)
+    RateLimit.objects.create(limit=1)
+    RateLimit.objects.create(limit=1, route=world.route("invoices"))
+    page = admin_client.get(reverse("admin:quotas_ratelimit_changelist")).content.decode()
+    for owner in ("consumer acme (override)", "route invoices", "everybody, all routes together"):
+        assert owner in page

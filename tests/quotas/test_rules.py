@@ -84,11 +84,13 @@ def test_the_buckets_of_one_request_share_a_slot_of_a_cluster() -> None:
         ("ip", ALICE, "ip:192.0.2.1"),
         ("route", ALICE, "route:"),
         ("header:X-Tenant", ALICE, "header:blue"),
-        ("header:X-Missing", ALICE, "header:"),
+        ("header:X-Missing", ALICE, "user:alice"),
+        ("header:X-Missing", None, "ip:192.0.2.1"),
+        ("header:X-Empty", ACME, "consumer:acme"),
     ],
 )
 def test_a_rule_counts_by_what_it_says(kind: str, caller: Caller | None, expected: str) -> None:
-    headers = [(b"accept", b"*/*"), (b"x-tenant", b"blue")]
+    headers = [(b"accept", b"*/*"), (b"x-tenant", b"blue"), (b"x-empty", b"")]
     assert subject(by(kind), caller, "192.0.2.1", headers) == expected
 
 
