@@ -166,6 +166,10 @@ class Breaker:
         """Seconds until an open breaker lets a probe through; 0 when it is not open."""
         return max(0.0, self._open_until - now) if self.state is State.OPEN else 0.0
 
+    def forced_open(self, now: float) -> bool:
+        """Whether an operator holds it open."""
+        return self.state is State.OPEN and now < self._forced_until
+
     def force(self, state: State, until: float, reason: str) -> None:
         """Hold it open or closed until *until*, whatever happens."""
         self._forced_until = until

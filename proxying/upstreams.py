@@ -56,6 +56,10 @@ class Instance:
         """Whether the breaker lets a request through."""
         return self.breaker is None or self.breaker.allows(now)
 
+    def is_forced_open(self, now: float) -> bool:
+        """Whether an operator keeps requests from it."""
+        return self.breaker is not None and self.breaker.forced_open(now)
+
     @property
     def has_room(self) -> bool:
         """Whether it takes one more request."""
@@ -171,7 +175,8 @@ class Upstream:
         well = [each for each in self.instances if each.state.healthy or self._all_unhealthy()]
         if not well:
             raise NoInstance(f"no instance of service {self.name} is well")
-        if not any(each.allows(now) for each in well) or not self._service_allows(now):
+        allowed = any(each.allows(now) for each in well) or self._all_are_out(now)
+        if not allowed or not self._service_allows(now):
             raise BreakerOpen(self.name, self._retry_after(now))
         return None
 
@@ -187,6 +192,9 @@ class Upstream:
             and each.has_room
             and each.allows(now)
         ]
+        panics = not candidates and self._all_are_out(now)
+        if panics:
+            candidates = [each.state for each in self._last_resort(now) if each.url not in tried]
         if self._slow_start:
             for state in candidates:
                 state.ramp(now, self._slow_start)
@@ -198,7 +206,9 @@ class Upstream:
         instance = self._by_state[chosen]
         permits = self._permits(instance, now)
         if permits is None:
-            return self._pick(exchange, tried, now)
+            if not panics:
+                return self._pick(exchange, tried, now)
+            permits = ()
         return Attempt(instance, permits, self.gate)
 
     def _kept(self, exchange: Exchange, candidates: list[InstanceState]) -> InstanceState | None:
@@ -227,6 +237,17 @@ class Upstream:
     def _all_unhealthy(self) -> bool:
         """Whether verdicts are passed over, because they leave nobody and that is configured."""
         return self._use_all and not any(each.state.healthy for each in self.instances)
+
+    def _all_are_out(self, now: float) -> bool:
+        """Whether checks and breakers leave nobody, and all are to be used all the same."""
+        return (
+            self._use_all
+            and not any(each.state.healthy and each.allows(now) for each in self.instances)
+            and any(not each.is_forced_open(now) for each in self.instances)
+        )
+
+    def _last_resort(self, now: float) -> list[Instance]:
+        return [each for each in self.instances if each.has_room and not each.is_forced_open(now)]
 
     def _service_allows(self, now: float) -> bool:
         return self.breaker is None or self.breaker.allows(now)
