@@ -87,8 +87,8 @@ class Instance:
 
     def note_failure(self) -> None:
         """Count a failure that showed only after its attempt was settled."""
-        if self.breaker is not None and (permit := self.breaker.acquire(self._clock())):
-            self.breaker.release(permit, Outcome.FAILURE, self._clock())
+        if self.breaker is not None:
+            self.breaker.retract(self._clock())
 
 
 class Upstream:
