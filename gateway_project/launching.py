@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from gateway_project import env_files
+from gateway_project import env_files, metric_files
 from gateway_project.declaring import SettingsError
 from gateway_project.env import get_settings
 
@@ -84,9 +84,8 @@ def _claim(var_directory: Path) -> None:
     Two gateways in one directory would delete each other's metrics and sockets. The descriptor of
     the lock stays open until the process ends, and no worker inherits it.
     """
-    metrics = var_directory / "metrics"
     try:
-        metrics.mkdir(mode=0o750, parents=True, exist_ok=True)
+        var_directory.mkdir(mode=0o750, parents=True, exist_ok=True)
         lock = os.open(var_directory / "serve.lock", os.O_RDWR | os.O_CREAT, 0o640)
     except OSError as error:
         raise SettingsError(
@@ -99,9 +98,12 @@ def _claim(var_directory: Path) -> None:
         raise SettingsError(
             f"VAR_DIRECTORY={var_directory}: a directory no other running gateway uses"
         ) from None
-    for file in metrics.glob("*.db"):
-        file.unlink()
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
+    try:
+        metric_files.prepare(var_directory)
+    except OSError as error:
+        raise SettingsError(
+            f"VAR_DIRECTORY={var_directory}: a directory that can be written ({error.strerror})"
+        ) from None
 
 
 def _do_without_settings() -> None:

@@ -15,6 +15,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import ChangeReload
 
+from gateway_project import metric_files
 from gateway_project.control_plane import ControlPlane
 from gateway_project.draining import DrainingConfig, Workers
 from gateway_project.env import Settings
@@ -101,6 +102,7 @@ def serve(config: ServerConfig, control_plane: ControlPlane) -> None:
         logger.info("stopped from the keyboard")
     finally:
         control_plane.stop()
+        metric_files.remove()
 
 
 def refusal(settings: Settings) -> str:

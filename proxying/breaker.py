@@ -102,6 +102,7 @@ class Breaker:
         "_probes_succeeded",
         "_refused_until",
         "_slow",
+        "_streak",
         "consecutive_failures",
         "may_open",
         "spec",
@@ -113,6 +114,8 @@ class Breaker:
         self.spec = spec
         self.state = State.CLOSED
         self.consecutive_failures = 0
+        self._streak = 0
+        """Failures in a row before the last success."""
         self.may_open: Callable[[], bool] | None = None
         self.trials: Trials | None = None
         self._observe = observe
@@ -162,9 +165,21 @@ class Breaker:
         elif outcome in (Outcome.SUCCESS, Outcome.FAILURE):
             self._count(outcome, slow, now)
 
+    def retract(self, now: float) -> None:
+        """What was counted as a success has failed since: its answer broke off."""
+        if self.state is not State.CLOSED:
+            return
+        self._counts.add(now, 0, 1)
+        self.consecutive_failures = max(self.consecutive_failures, self._streak) + 1
+        self._open_if_enough(now)
+
     def retry_after(self, now: float) -> float:
         """Seconds until an open breaker lets a probe through; 0 when it is not open."""
         return max(0.0, self._open_until - now) if self.state is State.OPEN else 0.0
+
+    def forced_open(self, now: float) -> bool:
+        """Whether an operator holds it open."""
+        return self.state is State.OPEN and now < self._forced_until
 
     def force(self, state: State, until: float, reason: str) -> None:
         """Hold it open or closed until *until*, whatever happens."""
@@ -242,8 +257,15 @@ class Breaker:
         self._counts.add(now, 1, int(failed))
         if self.spec.slow_seconds is not None:
             self._slow.add(now, 1, int(slow))
-        self.consecutive_failures = self.consecutive_failures + 1 if failed else 0
-        if not (failed or slow) or now < self._forced_until:
+        if failed:
+            self.consecutive_failures += 1
+        else:
+            self._streak, self.consecutive_failures = self.consecutive_failures, 0
+        if failed or slow:
+            self._open_if_enough(now)
+
+    def _open_if_enough(self, now: float) -> None:
+        if now < self._forced_until:
             return
         reason = self._enough()
         if reason and self._may_open():
@@ -284,6 +306,6 @@ class Breaker:
             self._observe(before, state, reason)
 
     def _forget(self) -> None:
-        self.consecutive_failures = 0
+        self.consecutive_failures = self._streak = 0
         self._counts.clear()
         self._slow.clear()

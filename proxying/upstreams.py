@@ -56,6 +56,10 @@ class Instance:
         """Whether the breaker lets a request through."""
         return self.breaker is None or self.breaker.allows(now)
 
+    def is_forced_open(self, now: float) -> bool:
+        """Whether an operator keeps requests from it."""
+        return self.breaker is not None and self.breaker.forced_open(now)
+
     @property
     def is_out(self) -> bool:
         """Whether its health check or its breaker keeps requests from it."""
@@ -78,8 +82,8 @@ class Instance:
 
     def note_failure(self) -> None:
         """Count a failure that showed only after its attempt was settled."""
-        if self.breaker is not None and (permit := self.breaker.acquire(self._clock())):
-            self.breaker.release(permit, Outcome.FAILURE, self._clock())
+        if self.breaker is not None:
+            self.breaker.retract(self._clock())
 
 
 class Upstream:
@@ -169,7 +173,8 @@ class Upstream:
         well = [each for each in self.instances if each.state.healthy or self._all_unhealthy()]
         if not well:
             raise NoInstance(f"no instance of service {self.name} is well")
-        if not any(each.allows(now) for each in well) or not self._service_allows(now):
+        allowed = any(each.allows(now) for each in well) or self._all_are_out(now)
+        if not allowed or not self._service_allows(now):
             raise BreakerOpen(self.name, self._retry_after(now))
         return None
 
@@ -185,6 +190,9 @@ class Upstream:
             and each.state.in_flight < each.most
             and (each.breaker is None or each.breaker.allows(now))
         ]
+        panics = not candidates and self._all_are_out(now)
+        if panics:
+            candidates = [each.state for each in self._last_resort(now) if each.url not in tried]
         if self._slow_start:
             for state in candidates:
                 state.ramp(now, self._slow_start)
@@ -196,7 +204,9 @@ class Upstream:
         instance = self._by_state[chosen]
         permits = self._permits(instance, now)
         if permits is None:
-            return self._pick(exchange, tried, now)
+            if not panics:
+                return self._pick(exchange, tried, now)
+            permits = ()
         return Attempt(instance, permits, self.gate)
 
     def _kept(self, exchange: Exchange, candidates: list[InstanceState]) -> InstanceState | None:
@@ -225,6 +235,17 @@ class Upstream:
     def _all_unhealthy(self) -> bool:
         """Whether verdicts are passed over, because they leave nobody and that is configured."""
         return self._use_all and not any(each.state.healthy for each in self.instances)
+
+    def _all_are_out(self, now: float) -> bool:
+        """Whether checks and breakers leave nobody, and all are to be used all the same."""
+        return (
+            self._use_all
+            and not any(each.state.healthy and each.allows(now) for each in self.instances)
+            and any(not each.is_forced_open(now) for each in self.instances)
+        )
+
+    def _last_resort(self, now: float) -> list[Instance]:
+        return [each for each in self.instances if each.has_room and not each.is_forced_open(now)]
 
     def _service_allows(self, now: float) -> bool:
         return self.breaker is None or self.breaker.allows(now)

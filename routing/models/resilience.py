@@ -198,7 +198,7 @@ class ResilienceFields(models.Model):
         max_length=10,
         choices=rows.choices_of(get_args(WhenAllOut)),
         default=_EJECTION.when_all,
-        help_text="refuse answers 503; use all asks the instances whatever their checks say.",
+        help_text="refuse answers 503; use all asks them whatever checks and breakers say.",
     )
     overload_max_requests = models.PositiveIntegerField(
         "requests at once",

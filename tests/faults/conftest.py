@@ -33,6 +33,10 @@ services:
     instances: [{{url: "{first}"}}]
     breaker: null
     overload: {{max_requests_per_instance: 1, max_queued: 1, queue_timeout: 0.5}}
+  probed:
+    instances: [{{url: "{first}"}}]
+    retry: {{attempts: 1}}
+    breaker: {{failure_threshold: 1, recovery: 0.5, half_open_requests: 2}}
   sticky:
     instances: [{instances}]
     sticky_cookie: stay
@@ -48,6 +52,7 @@ routes:
   - {{name: trio, path: /trio, service: trio, auth_required: false}}
   - {{name: guarded, path: /guarded, service: guarded, auth_required: false}}
   - {{name: narrow, path: /narrow, service: narrow, auth_required: false}}
+  - {{name: probed, path: /probed, service: probed, auth_required: false}}
   - {{name: sticky, path: /sticky, service: sticky, auth_required: false}}
   - {{name: keyed, path: /keyed, service: keyed, auth_required: false}}
   - {{name: hedged, path: /hedged, service: hedged, auth_required: false}}

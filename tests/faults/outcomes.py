@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,8 +49,13 @@ def figures(
         max((one.answered - since for one in errors), default=0.0),
         received / len(outcomes) if outcomes else 0.0,
     )
-    print(f"\n{found}")  # noqa: T201 the figures are what a scenario is run for
+    say(str(found))
     return found
+
+
+def say(text: str) -> None:
+    """Print what a scenario is run for."""
+    sys.stdout.write(f"\n{text}\n")
 
 
 def is_error(outcome: Outcome) -> bool:

@@ -16,6 +16,7 @@ from tests.support.load import Load
 from tests.support.process import new_gateway
 from tests.support.upstream import Upstream
 
+AWAY_SECONDS = 300
 HEAD = b"GET /echo HTTP/1.1\r\nHost: gateway.test\r\n\r\n"
 CONFIGURATION = """
 services:
@@ -50,5 +51,30 @@ def test_no_request_notices_that_mariadb_is_away(tmp_path: Path, fault: signal.S
             found = figures(f"MariaDB, {fault.name}", load.outcomes, since=began)
             if fault is signal.SIGSTOP:
                 server.process.send_signal(signal.SIGCONT)
+    upstream.stop()
+    assert found.errors == 0
+
+
+@pytest.mark.slow
+@pytest.mark.services
+@pytest.mark.timeout(600)
+def test_five_minutes_without_mariadb_cost_nobody_anything(tmp_path: Path) -> None:
+    upstream = Upstream()
+    with servers.mariadb(tmp_path) as server:
+        extra = {"DATABASE_URL": server.url, "RATE_LIMIT_PER_WORKER": "true"}
+        gateway = new_gateway(tmp_path, extra)
+        gateway.apply(CONFIGURATION.format(url=upstream.url))
+        with gateway.serving("--workers", "2"):
+            process = gateway.process
+            assert process is not None
+            with Load(gateway.port, HEAD, 300, 16).running() as load:
+                server.process.send_signal(signal.SIGKILL)
+                began = time.monotonic()
+                time.sleep(AWAY_SECONDS / 2)
+                before = workers_of(process.pid)
+                process.send_signal(signal.SIGHUP)
+                eventually(lambda: not before & workers_of(process.pid), seconds=60)
+                time.sleep(max(0.0, began + AWAY_SECONDS - time.monotonic()))
+            found = figures("MariaDB away, workers replaced", load.outcomes, since=began)
     upstream.stop()
     assert found.errors == 0

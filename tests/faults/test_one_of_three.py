@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
 from tests.faults.conftest import WORKERS, Lab
-from tests.faults.outcomes import figures, is_error
+from tests.faults.outcomes import figures, is_error, say
 from tests.faults.proxy import Fault
 from tests.faults.waiting import eventually
 from tests.support.upstream import answering
 
 FAIL = answering(b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n")
+HEALTHY_METRIC = "gateway_instance_healthy{"
 DETECTED = 1.5
 """Seconds: unhealthy_after x (interval + a tenth + timeout), rounded up."""
 SCENARIOS = {
@@ -68,7 +70,7 @@ def test_every_worker_acts_on_the_same_verdict_without_any_traffic(lab: Lab) -> 
     agreed = eventually(lambda: verdicts() == [0.0] * WORKERS, seconds=1)
     lab.mend()
     back = eventually(lambda: verdicts() == [1.0] * WORKERS, seconds=2)
-    print(f"\nworkers agreed after {agreed:.2f} s, back {back:.2f} s after the instance was")  # noqa: T201
+    say(f"workers agreed after {agreed:.2f} s, back {back:.2f} s after the instance was")
     lab.upstreams[2].reset()
     assert all(lab.get("/trio") == 200 for _ in range(12))
     assert lab.received()[2] > 0
@@ -85,4 +87,41 @@ def test_all_instances_down_and_back(lab: Lab) -> None:
     answers = [one.reply.status for one in load.outcomes if one.reply]
     assert set(answers) <= {200, 502, 503, 504}
     assert found.last_error < 1.5
+    # Whoever waited does not come back all at once: what arrives is what clients send.
+    assert sum(lab.received()) <= 1.2 * sum(one.answered > back for one in load.outcomes)
     assert len(answers) == len(load.outcomes)
+
+
+@pytest.mark.slow
+def test_an_instance_that_flaps_costs_next_to_nothing(lab: Lab) -> None:
+    with lab.load(rate=300).running() as load:
+        for _ in range(6):
+            lab.kill(0)
+            time.sleep(0.7)
+            lab.mend()
+            time.sleep(0.7)
+    found = figures("flapping", load.outcomes)
+    assert found.errors <= 0.005 * found.requests
+    assert found.stall < 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_four_workers_have_the_same_verdict_within_a_second(lab: Lab, tmp_path: Path) -> None:
+    gateway = lab.gateway.copy(tmp_path)
+
+    def verdicts() -> list[float]:
+        body = gateway.request("GET", "/metrics").body.decode()
+        mark = f'instance="{lab.proxies[2].url}"'
+        lines = [line for line in body.splitlines() if line.startswith(HEALTHY_METRIC)]
+        return [float(line.split()[-1]) for line in lines if mark in line and "trio" in line]
+
+    with gateway.serving("--workers", "4"):
+        eventually(lambda: verdicts() == [1.0] * 4, seconds=30)
+        lab.kill(2)
+        eventually(lambda: 0.0 in verdicts(), seconds=5)
+        agreed = eventually(lambda: verdicts() == [0.0] * 4, seconds=1)
+        lab.mend()
+        eventually(lambda: 1.0 in verdicts(), seconds=5)
+        again = eventually(lambda: verdicts() == [1.0] * 4, seconds=1)
+    say(f"4 workers agreed after {agreed:.2f} s and {again:.2f} s")

@@ -15,7 +15,7 @@ from http.client import HTTPConnection
 import pytest
 
 from tests.faults.conftest import Lab
-from tests.faults.outcomes import figures
+from tests.faults.outcomes import figures, say
 from tests.faults.processes import workers_of
 from tests.faults.waiting import eventually
 from tests.support.load import Outcome
@@ -63,7 +63,7 @@ def test_publishes_and_a_rolling_restart_lose_nothing(lab: Lab) -> None:
         restart = _measured(lab, "workers replaced", lambda: _replace_workers(process))
         assert all(_still_open(stream.socket) for stream in streams)
     p99 = [1000 * _p99(outcomes) for outcomes in (quiet, busy, restart)]
-    print("p99 of quiet, publishing, replacing: {:.1f}, {:.1f}, {:.1f} ms".format(*p99))  # noqa: T201
+    say("p99 of quiet, publishing, replacing: {:.1f}, {:.1f}, {:.1f} ms".format(*p99))
 
 
 def _measured(lab: Lab, name: str, work: Callable[[], object]) -> list[Outcome]:

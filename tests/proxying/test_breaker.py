@@ -321,3 +321,25 @@ def test_the_reason_of_a_change_is_told() -> None:
     assert told == [
         "5 failures in a row", "the recovery time has passed", "a trial request failed",
     ]  # fmt: skip
+
+
+def test_answers_that_break_off_are_failures_in_a_row() -> None:
+    breaker = Breaker(BreakerSpec(failure_threshold=3))
+    for _ in range(3):
+        assert breaker.state is State.CLOSED
+        permit = breaker.acquire(0.0)
+        assert permit is not None
+        breaker.release(permit, Outcome.SUCCESS, 0.0)
+        breaker.retract(0.0)
+    assert breaker.state is State.OPEN
+
+
+def test_an_answer_between_that_holds_ends_the_row() -> None:
+    breaker = Breaker(BreakerSpec(failure_threshold=2))
+    for broke in (True, False, True, False):
+        permit = breaker.acquire(0.0)
+        assert permit is not None
+        breaker.release(permit, Outcome.SUCCESS, 0.0)
+        if broke:
+            breaker.retract(0.0)
+    assert breaker.state is State.CLOSED

@@ -272,3 +272,26 @@ async def test_an_adaptive_limit_outlives_a_publish_and_ends_with_its_setting() 
         attempt.close()
     world.publish(1, overload=OverloadSpec(max_requests_per_instance=100))
     assert world.upstream.instances[0].most == 100
+
+
+async def test_when_breakers_leave_nobody_all_are_used_if_so_configured() -> None:
+    world = World(3, breaker=BreakerSpec(), ejection=EjectionSpec(when_all="use_all"))
+    assert {world.open(url) for url in URLS[:3]} == {State.OPEN}
+    assert await world.counts(9) == dict.fromkeys(URLS[:3], 3)
+    assert {world.breaker(url).state for url in URLS[:3]} == {State.OPEN}
+    world.breaker(URLS[0]).force(State.OPEN, world.clock.now + 60, "an operator says so")
+    assert set(await world.counts(6)) == {URLS[1], URLS[2]}
+    for url in URLS[1:3]:
+        world.breaker(url).force(State.OPEN, world.clock.now + 60, "an operator says so")
+    with pytest.raises(BreakerOpen):
+        await world.begin()
+
+
+async def test_the_last_well_instance_with_an_open_breaker_does_not_shut_out_the_unwell() -> None:
+    ejection = EjectionSpec(when_all="use_all")
+    world = World(2, breaker=BreakerSpec(), health_check=CHECKED, ejection=ejection)
+    world.unwell(URLS[0])
+    world.open(URLS[1])
+    assert set(await world.counts(4)) == {URLS[0], URLS[1]}
+    world.breaker(URLS[1]).reset("test")
+    assert set(await world.counts(4)) == {URLS[1]}
