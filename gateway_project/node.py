@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from typing import TYPE_CHECKING
 
 from django.conf import settings as django_settings
@@ -44,11 +43,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_SWITCH_SECONDS = 0.0005
-"""How long another thread (database, log) may keep the interpreter while the loop wants it. With
-Python's 5 ms, a worker that looks up a stream of unknown keys answers its good callers 10 ms late.
-"""
-
 
 class Node:
     """The data plane of one process. Made, started and stopped on one event loop."""
@@ -86,7 +80,6 @@ class Node:
 
     async def start(self) -> None:
         """Load the configuration and begin the background work."""
-        sys.setswitchinterval(_SWITCH_SECONDS)
         await self._revisions.start(self._watcher)
         if self._redis is not None:
             await self._redis.start(self._owner)

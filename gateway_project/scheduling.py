@@ -18,8 +18,9 @@ CONTROL_PLANE_NICE = 10
 """Of the control plane: it gets a tenth of what a worker gets where both want everything."""
 _STARTING_NICE = 10
 _SWITCH_SECONDS = 0.0005
-"""How long a thread that compiles a revision keeps the loop waiting for its turn; 5 ms is usual."""
-
+"""How long another thread (database, log, a revision that is compiled) keeps the loop waiting for
+its turn. With the usual 5 ms, a worker that looks up a stream of unknown keys answers its good
+callers 10 ms late."""
 _YOUNG = 20_000
 """Net allocations before the youngest objects are searched for cycles, which requests leave none
 of; with the usual 700 that happens every few requests."""

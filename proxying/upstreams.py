@@ -245,7 +245,11 @@ class Upstream:
         )
 
     def _last_resort(self, now: float) -> list[Instance]:
-        return [each for each in self.instances if each.has_room and not each.is_forced_open(now)]
+        return [
+            each
+            for each in self.instances
+            if each.state.in_flight < each.most and not each.is_forced_open(now)
+        ]
 
     def _service_allows(self, now: float) -> bool:
         return self.breaker is None or self.breaker.allows(now)
