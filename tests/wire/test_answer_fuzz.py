@@ -69,6 +69,13 @@ def ours(pieces: list[bytes]) -> Outcome:
     return (parser.status, body) if parser.end() else None
 
 
+def exceeds(data: bytes) -> bool:
+    """Whether more comes than the answer: we drop it with the connection, aiohttp the answer."""
+    parser = AnswerParser(to_head=False, max_header_bytes=65536)
+    parser.feed(data)
+    return parser.excess
+
+
 def theirs(data: bytes) -> Outcome:
     """What aiohttp makes of *data* and the end of the connection."""
 
@@ -102,7 +109,7 @@ def test_where_an_answer_is_cut_changes_nothing(sent: bytes, places: list[int]) 
 @given(answers())
 def test_what_is_taken_is_what_aiohttp_takes(sent: bytes) -> None:
     found = ours([sent])
-    if found is not None and found[1]:
+    if found is not None and found[1] and not exceeds(sent):
         assert theirs(sent) == found
 
 
