@@ -131,6 +131,7 @@ class Node:
             ),
             local=self.probes.handlers(metrics=settings.prometheus_enabled),
             control_plane=control_plane_plan(port) if port is not None else None,
+            admin_exposed=settings.admin_exposed,
             observers=(metrics.observe, access_log.observe),
             refusal_observers=(refusal_log.observer(self._refusals),),
         )

@@ -93,6 +93,11 @@ class NodeVariables:
         check=url_with("http", "https"),
         rule="comma-separated list of http:// or https:// origins",
     )
+    admin_exposed: bool = _security(
+        True,
+        "Whether `/admin/` and `/api/gateway/` are reached through PORT. If not, they are answered "
+        "404 there, and `serve` has them at 127.0.0.1 and ADMIN_PORT alone.",
+    )
     admin_https: bool = _security(
         False,
         "Whether the admin is reached over HTTPS: cookies become secure, HSTS is sent.",

@@ -36,7 +36,7 @@ from quotas.errors import LimiterUnavailable
 from quotas.meter import Meter
 from routing.errors import BadPath
 from routing.matching import Result
-from routing.reserved import is_reserved
+from routing.reserved import is_administrative, is_reserved
 from routing.table import RoutePlan
 
 logger = logging.getLogger(__name__)
@@ -72,6 +72,8 @@ class Gateway:
     """The gateway's own endpoints that are answered in the data plane, by path."""
     control_plane: Plan | None = None
     """Where all other reserved paths go; ``None``: the binding has Django in its own process."""
+    admin_exposed: bool = True
+    """Whether the admin and the REST API are reached through here."""
     observers: Sequence[Observer] = ()
     refusal_observers: Sequence[RefusalObserver] = ()
 
@@ -85,6 +87,9 @@ class Gateway:
             admit(exchange, self.bounds)
         except _EXPECTED as failure:
             exchange.failure = failure
+            return True
+        if not self.admin_exposed and is_administrative(exchange.path):
+            exchange.failure = RouteNotFound("no route matches this host and path")
             return True
         if self.control_plane is not None or exchange.path in self.local:
             return True

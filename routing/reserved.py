@@ -32,6 +32,12 @@ def is_reserved(path_text: str) -> bool:
     return path_text in EXACT or path_text in UNDER or path_text.startswith(_BELOW)
 
 
+def is_administrative(path_text: str) -> bool:
+    """Whether it is a reserved path by which the gateway is configured."""
+    path_text = _PARAMETERS.sub("", path_text)
+    return path_text in UNDER or path_text.startswith(_BELOW)
+
+
 def shadows(pattern: str) -> bool:
     """Whether the text of a path pattern names a reserved path or something under one.
 

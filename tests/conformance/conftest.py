@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conformance.echo import Echo
 from tests.conformance.front import TRUSTED, Client, Front
 from tests.conformance.origin import Origin
 from tests.servers import find_free_port
@@ -24,7 +25,7 @@ OTHER_FRONT = pytest.StashKey[Starter]()
 """Starts another server: its directory, the origin, the one that hangs, a port nobody is on."""
 
 
-def configuration(origin: str, hanging: str, dead: int) -> str:
+def configuration(origin: str, hanging: str, dead: int, sockets: int) -> str:
     """The configuration file of the gateway under test."""
     public = "service: plain, auth_required: false"
     text = (HERE / "gateway.yaml").read_text("utf-8")
@@ -33,7 +34,9 @@ def configuration(origin: str, hanging: str, dead: int) -> str:
         f"rewrite: /many-{n}, {public}}}\n"
         for n in range(MANY_HOSTS)
     ]
-    return text.format(origin=origin, hanging=hanging, dead=dead, public=public) + "".join(many)
+    return text.format(
+        origin=origin, hanging=hanging, dead=dead, sockets=sockets, public=public
+    ) + "".join(many)
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +45,14 @@ def _origins() -> Iterator[tuple[Origin, Origin]]:
     yield origins
     for origin in origins:
         origin.stop()
+
+
+@pytest.fixture(scope="session")
+def echo() -> Iterator[Echo]:
+    """The WebSocket echo server."""
+    server = Echo()
+    yield server
+    server.stop()
 
 
 @pytest.fixture
@@ -60,14 +71,15 @@ def hanging(_origins: tuple[Origin, Origin]) -> Origin:
 
 @pytest.fixture(scope="session")
 def running_gateway(
-    tmp_path_factory: pytest.TempPathFactory, _origins: tuple[Origin, Origin]
+    tmp_path_factory: pytest.TempPathFactory, _origins: tuple[Origin, Origin], echo: Echo
 ) -> Iterator[GatewayProcess]:
     """``serve`` with one worker."""
     gateway = new_gateway(
         tmp_path_factory.mktemp("conformance"),
         {"TRUSTED_PROXIES": f"{TRUSTED}/32", "ALLOWED_HOSTS": "*"},
     )
-    gateway.apply(configuration(_origins[0].url, _origins[1].url, find_free_port()))
+    urls = [origin.url for origin in _origins]
+    gateway.apply(configuration(urls[0], urls[1], find_free_port(), echo.port))
     gateway.key("acme")
     with gateway.serving():
         yield gateway

@@ -15,7 +15,7 @@ from tests.conformance.case import SMUGGLED, assert_problem, head
 from tests.conformance.front import Front
 from tests.conformance.origin import Origin
 from tests.support.process import GatewayProcess
-from tests.support.upstream import OK, Received
+from tests.support.upstream import OK, Received, answering
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -180,3 +180,20 @@ def test_a_body_over_the_nodes_bound_is_cut_off_by_counted_bytes(
         assert assert_problem(client.read_reply()) == "body_too_large"
     front.settle()
     assert not origin.whole
+
+
+def test_a_client_that_takes_trailers_gets_them_behind_the_body(
+    front: Front, origin: Origin
+) -> None:
+    if not front.ours:
+        pytest.skip("a server may drop trailers")
+    origin.script = answering(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n"
+        b"2\r\nok\r\n0\r\nX-Sum: 1\r\nSet-Cookie: a\r\nX-Gateway-Error: b\r\n\r\n"
+    )
+    with front.connect() as client:
+        client.send(b"GET /open/a HTTP/1.1\r\nHost: h\r\nTE: trailers\r\nConnection: close\r\n\r\n")
+        answer = b""
+        while data := client.socket.recv(65536):
+            answer += data
+    assert answer.endswith(b"\r\n\r\n2\r\nok\r\n0\r\nx-sum: 1\r\n\r\n")

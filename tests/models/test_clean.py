@@ -32,6 +32,7 @@ def faults_of(row: models.Model) -> dict[str, list[str]]:
         ("name", "two words"),
         ("balancer", "fastest"),
         ("connect_timeout", 0),
+        ("first_byte_timeout", 0),
         ("read_timeout", 90_000),
         ("total_timeout", float("nan")),
         ("retry_attempts", 11),

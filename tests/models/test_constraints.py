@@ -23,6 +23,7 @@ NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
     [
         {"balancer": "fastest"},
         {"connect_timeout": 0},
+        {"first_byte_timeout": 0},
         {"read_timeout": -1},
         {"total_timeout": 0},
         {"retry_attempts": 0},

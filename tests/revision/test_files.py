@@ -90,7 +90,8 @@ def test_status_codes_to_retry_on_are_written_as_numbers() -> None:
         ),
         (
             "services: {s: {timeout: {conect: 1}}}",
-            "1.yaml: services.s.timeout.conect: unknown key; known are connect, read, total",
+            "1.yaml: services.s.timeout.conect: unknown key; "
+            "known are connect, first_byte, read, total",
         ),
         (
             "services: {s: {instances: [{url: http://h, healthy: yes}]}}",

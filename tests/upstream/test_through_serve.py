@@ -9,6 +9,7 @@ import json
 import random
 import socket
 import struct
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -24,7 +25,12 @@ from tests.upstream.waiting import eventually
 
 MEBI = 1024 * 1024
 LARGE = 64 * MEBI
+GIBI = 1024 * MEBI
 MOST_GROWTH = 32 * MEBI
+SIZES = [
+    LARGE,
+    pytest.param(GIBI, marks=[pytest.mark.slow, pytest.mark.timeout(600)]),
+]
 PIECE = bytes(65536)
 CONFIGURATION = """
 services:
@@ -162,40 +168,50 @@ def in_flight(gateway: GatewayProcess) -> int:
     return int(float(line.split()[-1]))
 
 
-def test_a_large_upload_is_not_held(gateway: GatewayProcess, listener: socket.socket) -> None:
+@pytest.mark.parametrize("size", SIZES)
+def test_a_large_upload_is_not_held(
+    gateway: GatewayProcess, listener: socket.socket, size: int
+) -> None:
     before = resident(gateway)
     with RawClient(gateway.port) as client:
-        ask(client, b"Content-Length: %d" % LARGE, method=b"PUT")
-        sending = threading.Thread(target=send_much, args=(client.socket, LARGE))
+        ask(client, b"Content-Length: %d" % size, method=b"PUT")
+        sending = threading.Thread(target=send_much, args=(client.socket, size))
         sending.start()
         with Peer(listener) as peer:
             time.sleep(0.5)  # the upstream is slow to begin: what the client sends has to wait
-            peer.take(LARGE)
+            peer.take(size)
             peer.socket.sendall(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
         sending.join()
         assert client.read_reply().status == 204
-    assert growth(gateway, before) < MOST_GROWTH
+    grown = growth(gateway, before)
+    sys.stdout.write(f"upload of {size // MEBI} MiB: grown by {grown / MEBI:.1f} MiB\n")
+    assert grown < MOST_GROWTH
 
 
-def test_a_large_download_is_not_held(gateway: GatewayProcess, listener: socket.socket) -> None:
+@pytest.mark.parametrize("size", SIZES)
+def test_a_large_download_is_not_held(
+    gateway: GatewayProcess, listener: socket.socket, size: int
+) -> None:
     before = resident(gateway)
     with RawClient(gateway.port) as client:
         ask(client)
         with Peer(listener) as peer:
             peer.socket.sendall(
-                b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % LARGE
+                b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % size
             )
-            sending = threading.Thread(target=send_much, args=(peer.socket, LARGE))
+            sending = threading.Thread(target=send_much, args=(peer.socket, size))
             sending.start()
             time.sleep(0.5)  # the client is slow to begin: what the upstream sends has to wait
             assert sending.is_alive()
-            left = LARGE
+            left = size
             data = client.socket.recv(65536).partition(b"\r\n\r\n")[2]
             while (left := left - len(data)) and (data := client.socket.recv(MEBI)):
                 pass
             sending.join()
     assert left == 0
-    assert growth(gateway, before) < MOST_GROWTH
+    grown = growth(gateway, before)
+    sys.stdout.write(f"download of {size // MEBI} MiB: grown by {grown / MEBI:.1f} MiB\n")
+    assert grown < MOST_GROWTH
 
 
 def test_the_upstream_sees_the_first_byte_before_the_client_sent_the_last(
