@@ -39,7 +39,12 @@ def test_a_new_service_is_answered_with_its_defaults(send: Send) -> None:
     content = answer.json()
     assert content["name"] == "billing"
     assert content["instances"] == [{"url": "http://10.0.0.1:9001", "weight": 1, "healthy": True}]
-    assert content["timeout"] == {"connect": 2.0, "read": 30.0, "total": 60.0}
+    assert content["timeout"] == {
+        "connect": 2.0,
+        "first_byte": None,
+        "read": 30.0,
+        "total": 60.0,
+    }
     assert content["health_check"] is None
 
 
@@ -98,7 +103,7 @@ def test_adding_does_not_replace(send: Send, billing: str, path: str, content: A
     [
         ({"balancer": "rr"}, "balancer", "round_robin"),
         ({"retries": 3}, "retries", "unknown key; known are balancer"),
-        ({"timeout": {"reed": 3}}, "timeout.reed", "known are connect, read, total"),
+        ({"timeout": {"reed": 3}}, "timeout.reed", "known are connect, first_byte, read, total"),
         ({"timeout": {"read": 0}}, "timeout.read", "> 0"),
         ({"instances": [{"url": "ftp://a"}]}, "instances[0].url", "http"),
         ({"name": "other"}, "name", "must be 'billing'"),
@@ -144,7 +149,12 @@ def test_the_words_are_those_of_apply(send: Send, tmp_path: Any) -> None:
 def test_a_patch_changes_what_it_names(send: Send, billing: str) -> None:
     send("PATCH", "services/billing/", {"timeout": {"read": 5}, "balancer": "random"})
     answer = send("PATCH", "services/billing/", {"timeout": {"connect": 1}, "balancer": None})
-    assert answer.json()["timeout"] == {"connect": 1.0, "read": 5.0, "total": 60.0}
+    assert answer.json()["timeout"] == {
+        "connect": 1.0,
+        "first_byte": None,
+        "read": 5.0,
+        "total": 60.0,
+    }
     assert answer.json()["balancer"] == "round_robin"
 
 
