@@ -1,13 +1,18 @@
-"""The static checks hold everywhere: no line and no file is exempt by a comment."""
+"""The static checks hold everywhere, and the stubs they rest on speak of what there is."""
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
+
+import pytest
 
 PROJECT = Path(__file__).resolve().parent.parent
 EXEMPTION = re.compile(r"#\s*(?:noqa|type:\s*ignore|ruff:|flake8:|mypy:)", re.IGNORECASE)
+STUBS = PROJECT / "typings"
 NOT_SOURCE = {"var", "build"}
 
 
@@ -27,3 +32,28 @@ def test_no_line_is_exempt_from_the_checks() -> None:
         if EXEMPTION.search(line)
     ]
     assert exempt == []
+
+
+def described(path: Path) -> set[str]:
+    """The classes, methods and functions a file defines, private type variables left out."""
+    names = set()
+    for node in ast.parse(path.read_text("utf-8")).body:
+        if isinstance(node, ast.ClassDef):
+            names.add(node.name)
+            methods = [each for each in node.body if isinstance(each, ast.FunctionDef)]
+            names |= {f"{node.name}.{each.name}" for each in methods}
+        elif isinstance(node, ast.FunctionDef):
+            names.add(node.name)
+    return names
+
+
+@pytest.mark.parametrize(
+    "stub", sorted(STUBS.rglob("*.pyi")), ids=lambda stub: str(stub.relative_to(STUBS))
+)
+def test_a_stub_describes_nothing_its_package_lacks(stub: Path) -> None:
+    parts = stub.relative_to(STUBS).with_suffix("").parts
+    spec = find_spec(".".join(part for part in parts if part != "__init__"))
+    assert spec is not None
+    assert spec.origin is not None
+    inherited = {"OpenApiSerializerExtension.__init_subclass__"}
+    assert described(stub) - inherited <= described(Path(spec.origin))
