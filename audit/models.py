@@ -204,7 +204,7 @@ class AuditEntry(models.Model):
     class Meta:
         db_table = "audit_logs"
         verbose_name = "audit entry"
-        verbose_name_plural = "audit entries"
+        verbose_name_plural = "audit log"
         ordering = ["-at", "-id"]
         indexes = [
             models.Index(fields=["at"], name="audit_at"),

@@ -45,7 +45,8 @@ class Acting:
         return _ACTOR_TYPES.get(self.source, ActorType.SYSTEM)
 
 
-_acting: ContextVar[Acting] = ContextVar("acting", default=Acting())  # noqa: B039  # frozen
+_NOBODY = Acting()
+_acting: ContextVar[Acting] = ContextVar("acting", default=_NOBODY)
 
 
 _gathering: ContextVar[list[AuditEntry] | None] = ContextVar("gathering", default=None)

@@ -7,7 +7,7 @@ of each changed field, in the same transaction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ from django.db.models.signals import post_delete, post_save, pre_save
 from audit.recorder import record
 
 ModelT = TypeVar("ModelT", bound=models.Model)
+MethodT = TypeVar("MethodT", bound=Callable[..., Any])
 
 _BEFORE = "_tracked_before"
 
@@ -32,12 +33,25 @@ class _Tracked:
 _tracked: dict[type[models.Model], _Tracked] = {}
 
 
+def alters_data(method: MethodT) -> MethodT:
+    """Mark *method* as one that writes: a template will not call it."""
+    vars(method)["alters_data"] = True
+    return method
+
+
+def queryset_only(method: MethodT) -> MethodT:
+    """Mark *method* of a QuerySet as one that managers do not get."""
+    vars(method)["queryset_only"] = True
+    return method
+
+
 class TrackedQuerySet(models.QuerySet[ModelT]):
     """Records what ``update``, ``bulk_update`` and ``bulk_create`` write past ``save()``.
 
     ``bulk_update`` is an ``update`` inside; ``delete`` sends a signal for each row.
     """
 
+    @alters_data
     def update(self, **kwargs: Any) -> int:
         tracked = _tracked.get(self.model)
         if tracked is None or not set(tracked.fields) & set(kwargs):
@@ -50,8 +64,6 @@ class TrackedQuerySet(models.QuerySet[ModelT]):
             for pk, row in rows.in_bulk(list(before)).items():
                 _record_change(row, _snapshot(before[pk]), self.db)
         return changed
-
-    update.alters_data = True  # type: ignore[attr-defined]  # Django's mark for templates
 
     def bulk_create(self, objs: Iterable[ModelT], *args: Any, **kwargs: Any) -> list[ModelT]:
         self._for_write = True

@@ -45,8 +45,16 @@ return {allowed and 1 or 0, math.floor(tokens)}
 
 log = logging.getLogger("plain_design")
 turns = itertools.cycle(INSTANCES)
-client: httpx.AsyncClient
-store: redis.asyncio.Redis
+
+
+class Clients:
+    """The plain way: clients of the process."""
+
+    http: httpx.AsyncClient
+    store: redis.asyncio.Redis
+
+
+clients = Clients()
 
 
 class Breaker:
@@ -73,15 +81,14 @@ breakers = {instance: Breaker() for instance in INSTANCES}
 @asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
     """One client for the upstreams and one for Redis, as long as the process lives."""
-    global client, store  # noqa: PLW0603 the plain way: clients of the process
     handler = logging.FileHandler(os.environ["BENCH_LOG"])
     handler.setFormatter(logging.Formatter("%(message)s"))
     log.addHandler(handler)
     log.setLevel(logging.INFO)
-    store = redis.asyncio.Redis(port=int(os.environ["BENCH_REDIS_PORT"]))
-    async with httpx.AsyncClient(timeout=30) as client:
+    clients.store = redis.asyncio.Redis(port=int(os.environ["BENCH_REDIS_PORT"]))
+    async with httpx.AsyncClient(timeout=30) as clients.http:
         yield
-    await store.aclose()
+    await clients.store.aclose()
 
 
 app = FastAPI(lifespan=lifespan)
@@ -116,7 +123,7 @@ def authenticate_api_key(request: Request) -> str:
 
 async def check_rate_limit(consumer: str) -> None:
     """One call of the bucket script, or 429."""
-    allowed, _ = await store.eval(BUCKET, 1, f"plain-design:{consumer}", str(LIMIT))
+    allowed, _ = await clients.store.eval(BUCKET, 1, f"plain-design:{consumer}", str(LIMIT))
     if not allowed:
         raise HTTPException(429)
 
@@ -132,7 +139,7 @@ async def forward_request(request: Request) -> Response:
         if not breaker.allows():
             continue
         try:
-            answer = await client.request(
+            answer = await clients.http.request(
                 request.method, instance + path, headers=headers, content=body
             )
         except httpx.TransportError:

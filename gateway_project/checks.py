@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 from django.conf import settings as django_settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import CheckMessage, Error, Warning
 
 from gateway_project.env import Settings
 from keys.issuers import own_name, parse_issuer
@@ -18,7 +18,6 @@ _SHORTEST_SECRET: Final = 32
 """Bytes: RFC 7518 section 3.2 asks as much of an HS256 key."""
 
 
-@register("gateway")
 def check_settings(**_: Any) -> list[CheckMessage]:
     """Every rule, each reported with its id."""
     settings: Settings = django_settings.GATEWAY
@@ -108,7 +107,8 @@ def _issuers(settings: Settings) -> Iterator[CheckMessage]:
 def _loads(load: Callable[[], object]) -> bool:
     try:
         load()
-    except Exception:  # noqa: BLE001 the library promises no list of errors, and their text may show the key
+    except Exception:
+        # The library promises no list of errors, and their text may show the key.
         return False
     return True
 

@@ -18,11 +18,11 @@ from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
-from prometheus_client.multiprocess import mark_process_dead
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import Process
 
+from gateway_project.metric_sums import drop_gauges
 from gateway_project.scheduling import favour_requests, start_gently
 from proxying.wire.server import ServerConnection
 
@@ -93,11 +93,13 @@ class DrainingServer(uvicorn.Server):
 class _Worker(Process):
     """A process that runs a :class:`DrainingServer`."""
 
+    config: DrainingConfig
+
     @property
     def server(self) -> uvicorn.Server:
         """Made in the worker."""
         if self._server is None:
-            self._server = DrainingServer(self.config)  # type: ignore[arg-type] # as Workers made it
+            self._server = DrainingServer(self.config)
         return self._server
 
     def retire(self) -> None:
@@ -201,4 +203,4 @@ class Workers(Multiprocess):
     def _forget(self, process: Process) -> None:
         """Drop the gauges of a worker that has ended, so that no sum counts them."""
         if process.pid is not None:
-            mark_process_dead(process.pid)  # type: ignore[no-untyped-call] # the package's gap
+            drop_gauges(process.pid)

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from gateway_project import env_files
 from gateway_project.declaring import Declaration, SettingsError, allowed, parse
-from gateway_project.node_variables import DEVELOPMENT_SECRET
+from gateway_project.node_variables import DEVELOPMENT_KEY
 from gateway_project.variables import Variables
 
 __all__ = [
@@ -29,7 +29,7 @@ __all__ = [
 _KNOWN_SECRETS: Final = frozenset(
     {
         "",
-        DEVELOPMENT_SECRET,
+        DEVELOPMENT_KEY,
         "your_secret_key",
         "your-secret-key",
         "changeme",

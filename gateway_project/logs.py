@@ -136,7 +136,8 @@ class Listener:
         trace = "" if self._as_json else fields.pop("traceback", "")
         try:
             first = self._line(fields)
-        except Exception as error:  # noqa: BLE001 one field that cannot be written must not end the thread
+        except Exception as error:
+            # One field that cannot be written must not end the thread.
             first = self._line(
                 {"time": stamp, "type": log_type, "unwritable": type(error).__name__}
             )
@@ -163,7 +164,8 @@ class _Handler(logging.Handler):
             kind = log_type(record)
             if record.levelno >= logging.WARNING or kind not in self._quiet:
                 self._listener.put(kind, _fields(record))
-        except Exception:  # noqa: BLE001 logging's own rule: a record that fails must not fail its caller
+        except Exception:
+            # Logging's own rule: a record that fails must not fail its caller.
             self.handleError(record)
 
 
@@ -193,22 +195,28 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
     return fields
 
 
-_listener: Listener | None = None
+class _Process:
+    """What one process has one of."""
+
+    listener: Listener | None = None
+
+
+_process = _Process()
 _state = threading.Lock()
 
 
 def configure(settings: Settings) -> None:
     """Send every log of this process where *settings* say; a second call replaces the first."""
-    global _listener  # noqa: PLW0603 logging is one per process
     stop()
     with _state:
-        _listener = Listener(
+        listener = Listener(
             _sinks(settings),
             as_json=settings.log_format == "json",
             capacity=settings.log_queue_size,
         )
-        _listener.start()
-        _install(_Handler(_listener, _quiet(settings)), settings)
+        _process.listener = listener
+        listener.start()
+        _install(_Handler(listener, _quiet(settings)), settings)
 
 
 def configure_for_django(values: Mapping[str, Settings]) -> None:
@@ -221,26 +229,26 @@ def request_log(fields: Fields) -> None:
 
     *fields* must not change afterwards.
     """
-    if _listener is not None:
-        _listener.put("request", fields)
+    listener = _process.listener
+    if listener is not None:
+        listener.put("request", fields)
 
 
 def flush() -> None:
     """Wait until everything logged so far is written."""
-    if _listener is not None:
-        _listener.flush()
+    if _process.listener is not None:
+        _process.listener.flush()
 
 
 def dropped() -> int:
     """Lines this process lost since :func:`configure`."""
-    return _listener.dropped if _listener is not None else 0
+    return _process.listener.dropped if _process.listener is not None else 0
 
 
 def stop() -> None:
     """Write what is queued and close the files. Logging after it goes nowhere."""
-    global _listener
     with _state:
-        listener, _listener = _listener, None
+        listener, _process.listener = _process.listener, None
         if listener is None:
             return
         root = logging.getLogger()

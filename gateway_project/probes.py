@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
 
+from gateway_project.metric_sums import sum_workers
 from proxying.answering import http_date
 from proxying.errors import MethodNotAllowed
 from proxying.exchange import Answer, Bytes, Exchange, Headers
@@ -75,7 +75,7 @@ def _exposition() -> bytes:
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return generate_latest(REGISTRY)
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library has no stubs
+    sum_workers(registry)
     return generate_latest(registry)
 
 

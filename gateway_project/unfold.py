@@ -59,7 +59,7 @@ UNFOLD: dict[str, Any] = {
                 _page("Rate limits", "speed", "quotas", "ratelimit"),
                 _page("Quota plans", "workspace_premium", "quotas", "plan"),
                 _page("Usage", "bar_chart", "quotas", "ratelimitrollup"),
-                _page("Records", "receipt", "quotas", "ratelimitrecord"),
+                _page("Rate limit records", "receipt", "quotas", "ratelimitrecord"),
             ),
             _group(
                 "Health",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway_project.declaring import Group, node, url_with
-from gateway_project.node_variables import DEVELOPMENT_SECRET, NodeVariables
+from gateway_project.node_variables import DEVELOPMENT_KEY, NodeVariables
 from keys.issuers import check_jwks_url, parse_issuer
 
 ALGORITHMS: Final = ("HS256", "HS384", "HS512", "RS256", "ES256", "EdDSA")
@@ -105,7 +105,7 @@ class Variables(NodeVariables):
     jwt_secret_key: str = _tokens(
         "",
         "Signs and verifies tokens with HS algorithms. With DEBUG off it must be set.",
-        by_environment={"dev": DEVELOPMENT_SECRET},
+        by_environment={"dev": DEVELOPMENT_KEY},
         **_KEY,
     )
     jwt_private_key: str = _tokens(

@@ -15,7 +15,7 @@ from keys.bounded import Bounded
 from keys.caller import Caller
 from keys.key_ring import KeyRing
 
-IDENTITY_TOKEN = "identity+jwt"  # noqa: S105 the type of a token, not one
+IDENTITY_TYPE = "identity+jwt"
 LIFETIME = 60
 """Seconds. A token is reused for half of them, so a backend sees at least the other half."""
 
@@ -45,7 +45,7 @@ class IdentitySigner:
         key = self._ring.signing() if self._ring.asymmetric else None
         if key is None:
             return None
-        token = key.sign(self._claims(caller, service, int(now)), IDENTITY_TOKEN).encode()
+        token = key.sign(self._claims(caller, service, int(now)), IDENTITY_TYPE).encode()
         self._signed.put((caller, service), (now, token))
         return token
 

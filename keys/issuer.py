@@ -17,7 +17,7 @@ from keys.claims import is_plain
 from keys.errors import UnusableKey
 from keys.key_ring import KeyRing
 
-ACCESS_TOKEN = "at+jwt"  # noqa: S105 the type of a token, not one
+ACCESS_TYPE = "at+jwt"
 
 _MOST_ROLE_BYTES = 1_024
 _MOST_PERMISSION_BYTES = 3_072
@@ -74,7 +74,7 @@ class Issuer:
         key = self.ring.signing()
         if key is None:
             raise UnusableKey("there is no key to sign tokens with")
-        return key.sign(claims, ACCESS_TOKEN)
+        return key.sign(claims, ACCESS_TYPE)
 
 
 def _bounded(items: Iterable[str], most: int) -> tuple[str, ...]:

@@ -160,7 +160,7 @@ def stored_keys(directory: Path) -> list[StoredKey]:
         try:
             found.append(_stored(directory / name))
         except (OSError, UnusableKey) as error:
-            logger.error("the key file %s cannot be used: %s", name, error)  # noqa: TRY400 its trace says no more
+            logger.error("the key file %s cannot be used: %s", name, error)
     return sorted(found, key=lambda key: key.signs_from)
 
 

@@ -18,7 +18,7 @@ from django.db import models, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from audit.tracking import ModelT, TrackedModel, TrackedQuerySet
+from audit.tracking import ModelT, TrackedModel, TrackedQuerySet, alters_data
 from keys.digest import GeneratedKey, generate_api_key
 from keys.revocation import RevocationEpoch as RevocationEpoch
 from keys.revocation import RevokedSession as RevokedSession
@@ -46,6 +46,7 @@ def matters(fields: Collection[str] | None) -> bool:
 class KeyQuerySet(TrackedQuerySet[ModelT]):
     """Raises the epoch for writes that send no signal. Deleting sends one for each row."""
 
+    @alters_data
     def update(self, **kwargs: Any) -> int:
         self._for_write = True
         with transaction.atomic(using=self.db):
@@ -53,8 +54,6 @@ class KeyQuerySet(TrackedQuerySet[ModelT]):
             if changed and matters(kwargs):
                 KeyEpoch.bump(self.db)
         return changed
-
-    update.alters_data = True  # type: ignore[attr-defined]  # Django's mark for templates
 
     def bulk_create(self, objs: Iterable[ModelT], *args: Any, **kwargs: Any) -> list[ModelT]:
         self._for_write = True

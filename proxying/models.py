@@ -40,6 +40,7 @@ class BreakerState(models.Model):
 
     class Meta:
         db_table = "circuit_breaker_states"
+        verbose_name = "circuit breaker"
         ordering = ["service", "instance", "node"]
         constraints = [
             models.UniqueConstraint(
@@ -81,6 +82,7 @@ class BreakerOverride(TrackedModel):
 
     class Meta:
         db_table = "circuit_breaker_overrides"
+        verbose_name = "breaker order"
         ordering = ["service", "instance"]
         constraints = [
             models.UniqueConstraint(

@@ -70,6 +70,8 @@ class ServiceInstanceInline(TabularInline):
 
 @admin.register(Service)
 class ServiceAdmin(OpenedAdmin):
+    # Said here too: the model's own order does not reach rows that are counted over.
+    ordering = ("name",)
     list_display = (
         "name",
         "balancer",

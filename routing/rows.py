@@ -12,7 +12,7 @@ from typing import Any
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import models
 
-from audit.tracking import ModelT, TrackedQuerySet
+from audit.tracking import ModelT, TrackedQuerySet, alters_data, queryset_only
 from routing.document import InstanceSpec, LimitSpec, RouteSpec, ServiceSpec
 from routing.errors import ConfigurationError
 from routing.shapes import Shape
@@ -84,22 +84,20 @@ LIMIT = Shape(LimitSpec, _same("limit", "per", "burst", "by", "mode", "on_store_
 class ConfigurationQuerySet(TrackedQuerySet[ModelT]):
     """Sends ``configuration_changed`` once for each call that writes rows without ``save()``."""
 
+    @alters_data
     def update(self, **kwargs: Any) -> int:
         changed = super().update(**kwargs)
         if changed:
             self._announce()
         return changed
 
-    update.alters_data = True  # type: ignore[attr-defined]  # Django's mark for templates
-
+    @queryset_only
+    @alters_data
     def delete(self) -> tuple[int, dict[str, int]]:
         deleted, by_model = super().delete()
         if deleted:
             self._announce()
         return deleted, by_model
-
-    delete.alters_data = True  # type: ignore[attr-defined]  # Django's mark for templates
-    delete.queryset_only = True  # type: ignore[attr-defined]  # keeps it off the manager
 
     def bulk_create(self, objs: Iterable[ModelT], *args: Any, **kwargs: Any) -> list[ModelT]:
         created = super().bulk_create(objs, *args, **kwargs)

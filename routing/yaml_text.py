@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from yaml.composer import Composer, ComposerError
-from yaml.constructor import ConstructorError, SafeConstructor
+from yaml.constructor import ConstructorError
 
 MAX_DEPTH = 40
 MAX_NODES = 4_000_000
@@ -33,8 +33,12 @@ _KNOWN_TAGS = frozenset(_TAG + name for name in ("str", "seq", "map", *(p[0] for
 
 # libyaml builds the tree by recursion in C, where deep nesting ends the process; only its parser
 # is used, and the tree is built by PyYAML's composer below.
-_Reader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_Writer: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+if TYPE_CHECKING:
+    from yaml import SafeDumper as _Writer
+    from yaml import SafeLoader as _Reader
+else:
+    _Reader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    _Writer = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 class YamlTextError(ValueError):
@@ -72,6 +76,9 @@ def _describe(error: yaml.MarkedYAMLError) -> str:
 class _BoundedComposer(Composer):
     """Builds the node tree while counting depth and nodes, aliases written out."""
 
+    peek_event: Callable[[], Any]
+    """The reader's half."""
+
     def __init__(self) -> None:
         super().__init__()
         self._depth = 0
@@ -79,7 +86,7 @@ class _BoundedComposer(Composer):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         """One node, refused when the tree is too deep, too large or contains itself."""
-        event: Any = self.peek_event()  # type: ignore[attr-defined]  # the reader's half
+        event = self.peek_event()
         if self._depth > MAX_DEPTH:
             raise ComposerError(None, None, f"nested over {MAX_DEPTH} deep", event.start_mark)
         if isinstance(event, yaml.AliasEvent):
@@ -114,7 +121,7 @@ class _BoundedComposer(Composer):
         return 1 + sum(self._sizes[id(part)] for pair in node.value for part in pair)
 
 
-class _Loader(_BoundedComposer, _Reader):  # type: ignore[misc]  # its base is chosen at run time
+class _Loader(_BoundedComposer, _Reader):
     """The core schema over a bounded tree."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
@@ -176,7 +183,7 @@ def _scalar(read: Callable[[yaml.ScalarNode], Any]) -> Callable[[_Loader, yaml.N
     return construct
 
 
-class _Dumper(_Writer):  # type: ignore[misc]  # its base is chosen at run time
+class _Dumper(_Writer):
     """Block style; knows the plain scalars of YAML 1.1 (inherited) and of 1.2."""
 
     def ignore_aliases(self, data: Any) -> bool:
@@ -203,6 +210,6 @@ for _name, _pattern, _starts in _PLAIN:
 _Loader.add_constructor(_TAG + "int", _scalar(_number))
 _Loader.add_constructor(_TAG + "bool", _scalar(_truth))
 _Loader.add_constructor(_TAG + "float", _scalar(lambda node: float(node.value)))
-_Loader.add_constructor(_TAG + "null", SafeConstructor.construct_yaml_null)
+_Loader.add_constructor(_TAG + "null", _scalar(lambda _: None))
 _Dumper.add_representer(list, _represent_list)
 _Dumper.add_representer(dict, _represent_dict)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from django import forms
 from django.contrib import admin, messages
@@ -17,14 +17,9 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display as unfold_display
 from unfold.widgets import UnfoldAdminTextareaWidget
-
-if TYPE_CHECKING:  # Unfold has no types; its classes are Django's, dressed
-    ModelAdmin = admin.ModelAdmin[Any]
-    TabularInline = admin.TabularInline[Any, Any]
-else:
-    from unfold.admin import ModelAdmin, TabularInline
 
 __all__ = [
     "LISTS_AS_TEXT",
@@ -125,8 +120,7 @@ def labelled(
     colours: dict[str, str], *, description: str, ordering: str | None = None
 ) -> Callable[[FunctionT], FunctionT]:
     """A column of the list whose texts are shown as labels in Unfold's *colours*."""
-    decorator = unfold_display(description=description, ordering=ordering, label=colours)
-    return cast(Callable[[FunctionT], FunctionT], decorator)
+    return unfold_display(description=description, ordering=ordering, label=colours)
 
 
 def as_json(value: Any) -> SafeString:

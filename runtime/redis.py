@@ -8,7 +8,7 @@ Django's settings, ``REDIS`` (see :class:`Place`). Leans on redis-py and ``djang
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from random import choice
@@ -28,6 +28,8 @@ from redis.retry import Retry as SyncRetry
 Client = Redis | RedisCluster
 BlockingClient = redis.Redis | redis.RedisCluster
 """For the control plane, whose threads may wait."""
+_blocking_node: Callable[[str, int], BlockingNode] = BlockingNode
+"""The class as its caller sees it: redis-py leaves its parameters without types."""
 
 DEFAULT_TIMEOUT = 0.1
 _MOST_CONNECTIONS = 50
@@ -112,7 +114,7 @@ def blocking_client(here: Place | None = None) -> BlockingClient:
     here = here or place()
     options = _options(here.timeout) | {"retry": SyncRetry(NoBackoff(), 0)}
     if here.cluster_nodes:
-        nodes = [BlockingNode(*_host_and_port(node)) for node in here.cluster_nodes]  # type: ignore[no-untyped-call] # redis-py's own gap
+        nodes = [_blocking_node(*_host_and_port(node)) for node in here.cluster_nodes]
         return redis.RedisCluster(startup_nodes=nodes, password=here.password or None, **options)
     return redis.Redis.from_url(here.url, **options)
 

@@ -35,10 +35,10 @@ def _keep_only_what_tests_ask_for() -> None:
 
 _keep_only_what_tests_ask_for()
 
-from gateway_project.settings import *  # noqa: E402, F403 the environment must be set first
+from gateway_project.settings import *
 
 # A file, not memory: threads and second connections see what the product's would see.
-DATABASES["default"]["TEST"] = {"NAME": str(DIRECTORY / "test.sqlite3")}  # noqa: F405 from the line above
+DATABASES["default"]["TEST"] = {"NAME": str(DIRECTORY / "test.sqlite3")}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # The product's listener thread would hide records from caplog.
 LOGGING_CONFIG = None

@@ -52,13 +52,11 @@ class ApiSchema(AutoSchema):
         bodies: dict[str, Any] = super()._get_response_bodies(direction)
         if self.method == "PUT" and getattr(self.view, "put_creates", False):
             bodies["201"] = {**bodies["200"], "description": "It was not there and is now."}
-        problem = self._get_response_for_code(  # type: ignore[no-untyped-call]  # half typed
-            ProblemSerializer, "default", [MEDIA_TYPE]
-        )
+        problem = self._get_response_for_code(ProblemSerializer, "default", [MEDIA_TYPE])
         return {**bodies, "default": {**problem, "description": "What went wrong."}}
 
 
-class _SpecExtension(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]  # as above
+class _SpecExtension(OpenApiSerializerExtension):
     """A serializer that carries a ``spec``: the struct's own JSON Schema."""
 
     def map_serializer(self, auto_schema: Any, direction: str) -> dict[str, Any]:
@@ -68,15 +66,15 @@ class _SpecExtension(OpenApiSerializerExtension):  # type: ignore[no-untyped-cal
         return found
 
 
-class _ServiceExtension(_SpecExtension):  # type: ignore[no-untyped-call]  # as above
+class _ServiceExtension(_SpecExtension):
     target_class = ServiceSerializer
 
 
-class _RouteExtension(_SpecExtension):  # type: ignore[no-untyped-call]  # as above
+class _RouteExtension(_SpecExtension):
     target_class = RouteSerializer
 
 
-class _DocumentExtension(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]  # as above
+class _DocumentExtension(OpenApiSerializerExtension):
     """The document as files hold it: without the mark of its format."""
 
     target_class = DocumentSerializer

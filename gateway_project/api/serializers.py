@@ -247,7 +247,10 @@ class ChangeSerializer(serializers.Serializer[Any]):
     action = serializers.ChoiceField(choices=[action.name.lower() for action in Action])
     kind = serializers.CharField(help_text="What it is: service, route, limits.")
     name = serializers.CharField()
-    fields = serializers.DictField()  # type: ignore[assignment]  # the document calls it so
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        """``fields`` is added here: as an attribute it would hide the serializer's own."""
+        return {**super().get_fields(), "fields": serializers.DictField()}
 
 
 class DiffSerializer(serializers.Serializer[Any]):
@@ -272,6 +275,8 @@ class ProblemSerializer(serializers.Serializer[Any]):
     detail = serializers.CharField()
     code = serializers.CharField()
     request_id = serializers.CharField(required=False)
-    errors = serializers.ListField(  # type: ignore[assignment]  # the contract calls it so
-        child=FieldErrorSerializer(), required=False
-    )
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        """``errors`` is added here: as an attribute it would hide the serializer's own."""
+        listed = serializers.ListField(child=FieldErrorSerializer(), required=False)
+        return {**super().get_fields(), "errors": listed}

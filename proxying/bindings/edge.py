@@ -50,7 +50,8 @@ class EdgeProtocol(ServerConnection):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Be among those the server stops."""
-        self._state.connections.add(self)  # type: ignore[arg-type] # uvicorn names its own
+        connections: set[Any] = self._state.connections  # uvicorn names its own classes
+        connections.add(self)
         super().connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:

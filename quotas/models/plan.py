@@ -39,6 +39,7 @@ class Plan(TrackedModel):
 
     class Meta:
         db_table = "plans"
+        verbose_name = "quota plan"
         ordering = ["name"]
         constraints = [
             models.CheckConstraint(

@@ -13,6 +13,7 @@ from django.test import Client
 from django.urls import reverse
 
 from audit.models import AuditEntry
+from gateway_project.unfold import UNFOLD
 from keys.models import ApiKey, ArchivedApiKey, Consumer
 from proxying.models import BreakerOverride, BreakerState, InstanceHealth
 from quotas.models import Plan, RateLimit, RateLimitRecord, RateLimitRollup
@@ -41,6 +42,34 @@ READ_ONLY: list[type[models.Model]] = [
 PAGES = ["changelist", "add", "change", "delete", "history"]
 
 pytestmark = pytest.mark.usefixtures("everything")
+
+
+def test_the_side_bar_calls_every_table_what_its_pages_call_it() -> None:
+    names = {
+        str(page["link"]): page["title"].lower()
+        for group in UNFOLD["SIDEBAR"]["navigation"]
+        for page in group["items"]
+    }
+    for model in EDITABLE + READ_ONLY:
+        assert names[url(model, "changelist")] == str(model._meta.verbose_name_plural).lower()
+
+
+@pytest.mark.parametrize(
+    ("model", "field"),
+    [(Route, "service"), (RateLimit, "route"), (RateLimit, "consumer"), (ApiKey, "consumer")],
+)
+def test_a_choice_among_many_is_offered_in_order(
+    admin_client: Client, model: type[models.Model], field: str
+) -> None:
+    asked: dict[str, str] = {
+        "app_label": model._meta.app_label,
+        "model_name": str(model._meta.model_name),
+        "field_name": field,
+    }
+    answer = admin_client.get(reverse("admin:autocomplete"), asked)
+    offered = [one["text"] for one in answer.json()["results"]]
+    assert offered
+    assert offered == sorted(offered)
 
 
 def url(model: type[models.Model], page: str) -> str:

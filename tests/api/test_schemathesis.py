@@ -5,8 +5,8 @@ the schema does not describe.
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import pytest
 import schemathesis
@@ -46,19 +46,21 @@ def rows(db: None, one_connection: None) -> None:
     world.api_key(allowed_routes=[world.route().name])
 
 
-def _published() -> Any:
-    # drf-spectacular and schemathesis are typed in part only.
-    generated = SchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]
+_Test = TypeVar("_Test", bound=Callable[..., None])
+
+
+def _published() -> schemathesis.BaseSchema:
+    generated = SchemaGenerator().get_schema(public=True)
     schema = schemathesis.openapi.from_dict(generated)
     schema.app = get_wsgi_application()
     schema.config.phases.coverage.enabled = False
     return schema
 
 
-schema = _published()
+every_operation: Callable[[_Test], _Test] = _published().parametrize()
 
 
-@schema.parametrize()  # type: ignore[untyped-decorator]
+@every_operation
 @settings(
     max_examples=3,
     phases=[Phase.generate],

@@ -28,5 +28,5 @@ def test_a_forced_breaker_is_open_everywhere_until_the_order_is_withdrawn(lab: L
     finally:
         _write(lab, "DELETE FROM circuit_breaker_overrides WHERE service = ?", ("trio",))
     withdrawn = eventually(lambda: {lab.get("/trio") for _ in range(20)} == {200}, seconds=2)
-    print(f"\nobeyed by all after {obeyed:.2f} s, withdrawn after {withdrawn:.2f} s")  # noqa: T201
+    print(f"\nobeyed by all after {obeyed:.2f} s, withdrawn after {withdrawn:.2f} s")
     assert max(obeyed, withdrawn) < 1.5

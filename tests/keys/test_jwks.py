@@ -15,6 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from keys.authentication import Authenticator
+from keys.caller import KeyRecord
 from keys.claims import AccessToken, TokenRules
 from keys.errors import InvalidToken, KeyStoreUnavailable, UnusableKey
 from keys.issuers import Authority, ExternalIssuer, Issuers, parse_issuer
@@ -365,14 +366,24 @@ async def test_no_issuer_signs_for_another(server: KeyServer, owner: TaskOwner, 
         await world.verify(make())
 
 
+class NoKeys:
+    """Where no API key is ever found."""
+
+    def remembered(self, digest: str) -> KeyRecord | None:
+        return None
+
+    async def find(self, digest: str) -> KeyRecord | None:
+        return None
+
+    def note_use(self, key_id: int) -> None:
+        """There is none to be used."""
+
+
 async def test_callers_of_two_issuers_are_limited_apart(
     server: KeyServer, owner: TaskOwner
 ) -> None:
-    class NoKeys:
-        remembered = find = note_use = None
-
     world = World(server, owner)
-    authenticator = Authenticator(NoKeys(), world.issuers)  # type: ignore[arg-type]  # no API key is used here
+    authenticator = Authenticator(NoKeys(), world.issuers)
     own = jwt.encode({"sub": "42", "exp": int(time.time()) + 600}, SECRET, "HS256")
     ours, theirs = [await authenticator.authenticate_jwt(text) for text in (own, signed(EC))]
     assert (ours.identity, theirs.identity) == ("user:42", f"issuer:{ISSUER} 42")

@@ -11,13 +11,18 @@ from hypothesis import strategies as st
 from quotas.bucket import CLOCK_TOLERANCE, SECOND, Bucket, Decision, Rule, spend
 from quotas.calendar import DAY, period_end, period_start
 
-moments = st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001  # hypothesis wants naive bounds
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LAST = datetime(2200, 1, 1, tzinfo=UTC)
+# Hypothesis takes its bounds without a zone.
+moments = st.datetimes(
+    EPOCH.replace(tzinfo=None), LAST.replace(tzinfo=None), timezones=st.just(UTC)
+)
 QUOTA = Rule("q:", 100, 86_400 * SECOND, 100, window="month")
 MARCH = int(datetime(2028, 3, 1, tzinfo=UTC).timestamp()) * SECOND
 
 
 def microseconds(moment: datetime) -> int:
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    return (moment - EPOCH) // timedelta(microseconds=1)
 
 
 @given(moments)

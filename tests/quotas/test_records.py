@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quotas import records
-from quotas.bucket import Decision
+from quotas.bucket import Decision, Rule
 from quotas.models import RateLimitRecord
 from quotas.records import EVERYBODY_ELSE, Recorder, readable
 from runtime.database import DatabaseThread
@@ -25,6 +25,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 PASSED = Decision(True, 5, 4, 1, 0, None)
 REFUSED = Decision(False, 5, 0, 1, 1, None)
+RULE = Rule("r:", 5, 60_000_000, 5)
 HOUR = 3600.0
 
 
@@ -72,7 +73,7 @@ async def stored(database: Database) -> list[tuple[Any, ...]]:
 
 async def test_each_kind_of_decision_is_counted(database: Database) -> None:
     recorder = new_recorder(database)
-    shadowed = Decision(True, 0, 0, 0, 0, None, would_refuse=(object(),))  # type: ignore[arg-type]  # only that there is one matters
+    shadowed = Decision(True, 0, 0, 0, 0, None, would_refuse=(RULE,))
     for decision in (PASSED, PASSED, REFUSED, shadowed, None):
         recorder.note("consumer:acme", "projects", decision)
     await recorder.write()

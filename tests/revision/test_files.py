@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -191,7 +192,9 @@ def test_yaml_is_written_in_the_order_of_the_contract_without_defaults() -> None
 
 
 @pytest.mark.parametrize("dump", [dump_yaml, dump_json])
-def test_what_is_dumped_reads_back_the_same(dump) -> None:  # type: ignore[no-untyped-def] # a parametrised function
+def test_what_is_dumped_reads_back_the_same(
+    dump: Callable[[Document], str],
+) -> None:
     document = parse([("f", RICH)]).document
     assert parse([("f", dump(document))]).document == document
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,9 @@ def test_no_file_is_no_document(tmp_path: Path) -> None:
         lambda content: b"\xff" + content,
     ],
 )
-def test_a_damaged_file_is_ignored_and_logged(tmp_path: Path, caplog, damage) -> None:  # type: ignore[no-untyped-def] # fixtures
+def test_a_damaged_file_is_ignored_and_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: Callable[[bytes], bytes]
+) -> None:
     save(tmp_path, PUBLISHED)
     file = tmp_path / FILE_NAME
     file.write_bytes(damage(file.read_bytes()))

@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from pytest_django import Settings
 from redis.asyncio import Redis
 
 from runtime import redis as stores
 from runtime.database import DatabaseThread
 from runtime.notify import Watcher, announce
 from runtime.tasks import TaskOwner
+from tests.servers import Server
 
 NEVER = 600.0
 SOON = 0.01
@@ -46,15 +48,18 @@ class Source:
             await self.news.wait_for(lambda: self.taken == list(versions))
 
 
+World = tuple[Source, DatabaseThread, TaskOwner]
+
+
 @pytest.fixture
-async def world() -> AsyncIterator[tuple[Source, DatabaseThread, TaskOwner]]:
+async def world() -> AsyncIterator[World]:
     database, owner = DatabaseThread("test"), TaskOwner()
     yield Source(), database, owner
     await owner.stop()
     await database.close()
 
 
-def watch(world: tuple[Source, DatabaseThread, TaskOwner], interval: float) -> Watcher:
+def watch(world: World, interval: float) -> Watcher:
     source, database, owner = world
     watcher = Watcher(database, interval)
     watcher.watch("topic", source.read, source.changed)
@@ -62,7 +67,7 @@ def watch(world: tuple[Source, DatabaseThread, TaskOwner], interval: float) -> W
     return watcher
 
 
-async def test_the_first_version_is_news_and_the_same_again_is_not(world) -> None:  # type: ignore[no-untyped-def] # fixture
+async def test_the_first_version_is_news_and_the_same_again_is_not(world: World) -> None:
     source = world[0]
     watcher = watch(world, NEVER)
     await source.until(1)
@@ -70,7 +75,7 @@ async def test_the_first_version_is_news_and_the_same_again_is_not(world) -> Non
     assert source.taken == [1]
 
 
-async def test_a_version_already_served_is_no_news(world) -> None:  # type: ignore[no-untyped-def] # fixture
+async def test_a_version_already_served_is_no_news(world: World) -> None:
     source, database, _ = world
     watcher = Watcher(database, NEVER)
     watcher.watch("topic", source.read, source.changed, seen=1)
@@ -78,7 +83,7 @@ async def test_a_version_already_served_is_no_news(world) -> None:  # type: igno
     assert source.taken == []
 
 
-async def test_an_announcement_from_any_thread_wakes_it(world) -> None:  # type: ignore[no-untyped-def] # fixture
+async def test_an_announcement_from_any_thread_wakes_it(world: World) -> None:
     source = world[0]
     watch(world, NEVER)
     await source.until(1)
@@ -87,7 +92,7 @@ async def test_an_announcement_from_any_thread_wakes_it(world) -> None:  # type:
     await source.until(1, 2)
 
 
-async def test_what_nobody_announced_is_found_by_polling(world) -> None:  # type: ignore[no-untyped-def] # fixture
+async def test_what_nobody_announced_is_found_by_polling(world: World) -> None:
     source = world[0]
     watch(world, SOON)
     await source.until(1)
@@ -95,7 +100,7 @@ async def test_what_nobody_announced_is_found_by_polling(world) -> None:  # type
     await source.until(1, 2)
 
 
-async def test_a_storm_of_announcements_is_taken_over_once(world) -> None:  # type: ignore[no-untyped-def] # fixture
+async def test_a_storm_of_announcements_is_taken_over_once(world: World) -> None:
     source = world[0]
     source.hold.clear()
     watcher = watch(world, NEVER)
@@ -109,7 +114,7 @@ async def test_a_storm_of_announcements_is_taken_over_once(world) -> None:  # ty
     assert watcher.failures == 0
 
 
-async def test_a_database_that_is_away_is_counted_and_shown_until_it_is_back(world) -> None:  # type: ignore[no-untyped-def] # fixture
+async def test_a_database_that_is_away_is_counted_and_shown_until_it_is_back(world: World) -> None:
     source, database, _ = world
     watcher = Watcher(database, NEVER)
     watcher.watch("topic", source.read, source.changed)
@@ -122,7 +127,7 @@ async def test_a_database_that_is_away_is_counted_and_shown_until_it_is_back(wor
     assert (source.taken, watcher.healthy) == ([1], True)
 
 
-async def test_a_change_that_could_not_be_taken_over_is_tried_again(world) -> None:  # type: ignore[no-untyped-def] # fixture
+async def test_a_change_that_could_not_be_taken_over_is_tried_again(world: World) -> None:
     source, database, _ = world
     failures = iter([True, False])
 
@@ -138,7 +143,7 @@ async def test_a_change_that_could_not_be_taken_over_is_tried_again(world) -> No
     assert (source.taken, watcher.failures) == ([1], 1)
 
 
-async def test_announcing_after_the_watcher_stopped_is_harmless(world) -> None:  # type: ignore[no-untyped-def] # fixture
+async def test_announcing_after_the_watcher_stopped_is_harmless(world: World) -> None:
     source, _, owner = world
     watch(world, NEVER)
     await source.until(1)
@@ -147,20 +152,26 @@ async def test_announcing_after_the_watcher_stopped_is_harmless(world) -> None: 
 
 
 @pytest.mark.services
-async def test_redis_wakes_the_watchers_of_other_nodes(world, redis_server, settings) -> None:  # type: ignore[no-untyped-def] # fixtures
+async def test_redis_wakes_the_watchers_of_other_nodes(
+    world: World, redis_server: Server, settings: Settings
+) -> None:
     source = world[0]
     settings.REDIS = {"url": redis_server.url, "prefix": "other-nodes:"}
     watch(world, NEVER)
     await source.until(1)
     async with asyncio.timeout(10), Redis.from_url(redis_server.url) as client:
         source.version = 2
-        while not await client.publish(stores.channel("topic"), b""):  # noqa: ASYNC110  # nobody tells who subscribed
-            await asyncio.sleep(0.01)
+        heard = 0
+        while not heard:
+            await asyncio.sleep(SOON)
+            heard = await client.publish(stores.channel("topic"), b"")
         await source.until(1, 2)
 
 
 @pytest.mark.services
-async def test_an_announcement_is_published_to_redis(redis_server, settings) -> None:  # type: ignore[no-untyped-def] # fixtures
+async def test_an_announcement_is_published_to_redis(
+    redis_server: Server, settings: Settings
+) -> None:
     settings.REDIS = {"url": redis_server.url, "prefix": "announcement:"}
     async with Redis.from_url(redis_server.url) as client, client.pubsub() as pubsub:
         await pubsub.subscribe(stores.channel("topic"))
@@ -171,14 +182,16 @@ async def test_an_announcement_is_published_to_redis(redis_server, settings) -> 
     assert message["type"] == "message"
 
 
-async def test_a_redis_that_is_away_is_logged_and_nothing_more(settings, caplog) -> None:  # type: ignore[no-untyped-def] # fixtures
+async def test_a_redis_that_is_away_is_logged_and_nothing_more(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
     settings.REDIS = {"url": "redis://:sesame@127.0.0.1:1/0"}
     await asyncio.to_thread(announce, "topic")
     assert "left to polling" in caplog.text
     assert "sesame" not in caplog.text
 
 
-async def test_polling_goes_on_without_redis(world, settings) -> None:  # type: ignore[no-untyped-def] # fixtures
+async def test_polling_goes_on_without_redis(world: World, settings: Settings) -> None:
     settings.REDIS = {"url": "redis://127.0.0.1:1/0"}
     source = world[0]
     watch(world, SOON)

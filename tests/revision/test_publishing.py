@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from django.core.management import call_command
 from django.db import OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
+from pytest_django import Settings
 
 from audit.models import AuditEntry
 from audit.recorder import acting_as
@@ -30,7 +32,7 @@ def _save() -> None:
     route.save()
 
 
-CHANGES = {
+CHANGES: dict[str, Callable[[], object]] = {
     "save": _save,
     "update": lambda: Route.objects.filter(name="public").update(priority=5),
     "bulk_create": lambda: Service.objects.bulk_create([Service(name="a"), Service(name="b")]),
@@ -46,7 +48,9 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_a_change_from_anywhere_is_one_revision(published: Document, change) -> None:  # type: ignore[no-untyped-def] # a parametrised function
+def test_a_change_from_anywhere_is_one_revision(
+    published: Document, change: Callable[[], object]
+) -> None:
     with transaction.atomic():
         change()
     assert latest() == 2
@@ -96,8 +100,8 @@ def test_the_revision_names_who_made_the_change(published: Document) -> None:
     assert (stored.created_by, stored.source) == ("bob", "api")
 
 
-def test_changes_wait_for_the_command_when_publishing_is_manual(  # type: ignore[no-untyped-def] # pytest-django's fixture
-    published: Document, settings
+def test_changes_wait_for_the_command_when_publishing_is_manual(
+    published: Document, settings: Settings
 ) -> None:
     settings.GATEWAY = replace(settings.GATEWAY, publish="manual")
     _save()

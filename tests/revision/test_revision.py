@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
+from pytest_django import Settings
 
 from audit.models import AuditEntry
 from quotas.models import RateLimit
@@ -231,7 +232,7 @@ def test_rolling_back_to_a_faulty_revision_is_refused(published: Document) -> No
         revision.rollback(2, "lead")
 
 
-def test_only_the_last_revisions_are_kept(published: Document, settings) -> None:  # type: ignore[no-untyped-def] # pytest-django's fixture
+def test_only_the_last_revisions_are_kept(published: Document, settings: Settings) -> None:
     settings.GATEWAY = replace(settings.GATEWAY, revisions_kept=2)
     for priority in range(1, 4):
         Route.objects.filter(name="public").update(priority=priority)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gateway_project import env, env_files
 from gateway_project.env import SettingsError, get_settings, reload_settings
-from gateway_project.node_variables import DEVELOPMENT_SECRET
+from gateway_project.node_variables import DEVELOPMENT_KEY
 
 
 @pytest.fixture(autouse=True)
@@ -192,7 +193,7 @@ def test_a_line_that_is_no_assignment_is_refused_without_showing_it(project: Pat
     assert "hunter2" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("value", ["", DEVELOPMENT_SECRET, "your_secret_key", "django-insecure-x"])
+@pytest.mark.parametrize("value", ["", DEVELOPMENT_KEY, "your_secret_key", "django-insecure-x"])
 @pytest.mark.parametrize("name", ["SECRET_KEY", "JWT_SECRET_KEY"])
 def test_without_debug_a_known_secret_is_refused(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
@@ -236,9 +237,9 @@ def test_settings_are_read_once_until_reloaded(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_settings_cannot_be_changed() -> None:
-    settings = get_settings()
+    settings: Any = get_settings()
     with pytest.raises(dataclasses.FrozenInstanceError):
-        settings.port = 1  # type: ignore[misc] # what the test is about
+        settings.port = 1
 
 
 def test_no_secret_shows_in_the_representation(monkeypatch: pytest.MonkeyPatch) -> None:

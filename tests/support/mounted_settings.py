@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from gateway_project.settings import *  # noqa: F403 the settings under test
+from gateway_project.settings import *
 
 ROOT_URLCONF = "tests.support.mounted_urls"

@@ -18,9 +18,18 @@ from routing.errors import ConfigurationError
 from routing.plans import ServicePlan
 from routing.table import compile_service
 from tests.upstream.certificates import Authority, Pair, private
-from tests.wire.scripted import OK, PATIENT, Peer, ScriptedUpstream, request
+from tests.wire.scripted import OK, PATIENT, Peer, Script, ScriptedUpstream, request
 
-Serve = Callable[..., Awaitable[ScriptedUpstream]]
+
+class SeeingUpstream(ScriptedUpstream):
+    """An HTTPS upstream; *seen* gets what each client shows."""
+
+    def __init__(self, script: Script, tls: ssl.SSLContext, seen: list[object]) -> None:
+        super().__init__(script, tls)
+        self.seen = seen
+
+
+Serve = Callable[..., Awaitable[SeeingUpstream]]
 TransportName = Literal["native", "httpx"]
 
 
@@ -32,9 +41,9 @@ def transport_name(request: pytest.FixtureRequest) -> TransportName:
 @pytest.fixture
 async def serve_tls(authority: Authority) -> AsyncIterator[Serve]:
     """An HTTPS upstream that shows *pair*; what was seen of the client is in ``seen``."""
-    started: list[ScriptedUpstream] = []
+    started: list[SeeingUpstream] = []
 
-    async def start(pair: Pair, *, clients: bool = False) -> ScriptedUpstream:
+    async def start(pair: Pair, *, clients: bool = False) -> SeeingUpstream:
         context = authority.context(pair, clients=clients)
         seen: list[object] = []
         context.sni_callback = lambda _, name, __: seen.append(name)
@@ -44,8 +53,7 @@ async def serve_tls(authority: Authority) -> AsyncIterator[Serve]:
             while await peer.request():
                 peer.send(OK)
 
-        upstream = ScriptedUpstream(script, context)
-        upstream.seen = seen  # type: ignore[attr-defined]  # this test's own
+        upstream = SeeingUpstream(script, context, seen)
         await upstream.start()
         started.append(upstream)
         return upstream
@@ -101,7 +109,7 @@ async def test_the_server_name_is_asked_for_and_verified(
     upstream = await serve_tls(authority.issue("other.test"))
     tls = TlsSpec(ca_file=authority.file, server_name="other.test")
     assert await status(upstream, tls, transport_name) == 200
-    assert upstream.seen[0] == "other.test"  # type: ignore[attr-defined]  # this test's own
+    assert upstream.seen[0] == "other.test"
     with pytest.raises(ConnectFailed):
         await status(upstream, TlsSpec(ca_file=authority.file, server_name="x.test"), "native")
 
@@ -113,7 +121,7 @@ async def test_a_client_certificate_is_shown(
     mine = authority.issue("gateway.test")
     tls = TlsSpec(ca_file=authority.file, client_cert=mine.certificate, client_key=mine.key)
     assert await status(upstream, tls, transport_name) == 200
-    [shown] = [one for one in upstream.seen if isinstance(one, dict)]  # type: ignore[attr-defined]  # this test's own
+    [shown] = [one for one in upstream.seen if isinstance(one, dict)]
     assert ("DNS", "gateway.test") in shown["subjectAltName"]
     with pytest.raises(UpstreamError):
         await status(upstream, TlsSpec(ca_file=authority.file), transport_name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 import pytest
 
@@ -260,7 +261,7 @@ async def test_an_upstream_that_takes_nothing_is_a_read_timeout(
     stopped = asyncio.Event()
 
     async def script(peer: Peer) -> None:
-        peer.writer.transport.pause_reading()  # type: ignore[attr-defined] # a stream's is duplex
+        cast(asyncio.Transport, peer.writer.transport).pause_reading()
         await stopped.wait()
 
     upstream = await serve(script)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from daphne.management.commands.runserver import Command as DaphneCommand
 
 
-class Command(DaphneCommand):  # type: ignore[misc] # the package has no types
+class Command(DaphneCommand):
     """Serves data plane, admin and API in one process, for development."""
 
     default_port = "8001"

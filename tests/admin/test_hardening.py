@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from audit.models import AuditEntry
 from keys.models import ApiKey
-from tests.admin.conftest import alice, alice_client, everything, grant  # noqa: F401 fixtures
+from tests.admin.conftest import grant
 from tests.models import world
 
 LOGIN = "/admin/login/"
@@ -92,7 +92,7 @@ class TestViewer:
     """Staff with every view permission and no other."""
 
     @pytest.fixture(autouse=True)
-    def _viewer(self, alice: User) -> None:  # noqa: F811 the fixture
+    def _viewer(self, alice: User) -> None:
         grant(alice, *(f"view_{model._meta.model_name}" for model in admin.site._registry))
 
     @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ class TestViewer:
     )
     def test_a_viewer_sees_every_row_and_no_save_button(
         self,
-        alice_client: Client,  # noqa: F811 the fixture
+        alice_client: Client,
         model: type[models.Model],
     ) -> None:
         name = f"admin:{model._meta.app_label}_{model._meta.model_name}"

@@ -1,0 +1,1 @@
+from environ.environ import Env as Env

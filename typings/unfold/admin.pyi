@@ -1,0 +1,9 @@
+from typing import Any
+
+from django.contrib import admin
+
+class ModelAdmin(admin.ModelAdmin[Any]):
+    compressed_fields: bool
+    warn_unsaved_form: bool
+
+class TabularInline(admin.TabularInline[Any, Any]): ...
