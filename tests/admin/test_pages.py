@@ -40,7 +40,7 @@ READ_ONLY: list[type[models.Model]] = [
 ]
 PAGES = ["changelist", "add", "change", "delete", "history"]
 
-pytestmark = pytest.mark.usefixtures("everything")
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("everything")]
 
 
 def url(model: type[models.Model], page: str) -> str:
