@@ -36,7 +36,7 @@ def database_of_its_own(server: Server, name: str) -> str:
         host=server.host, port=server.port, user="gateway", password="gateway"
     )
     with connection, connection.cursor() as cursor:
-        cursor.execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+        cursor.execute(f"CREATE OR REPLACE DATABASE {name} CHARACTER SET utf8mb4")
     return server.url.replace("gateway_db", name)
 
 
