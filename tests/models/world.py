@@ -42,5 +42,7 @@ def kept(blocker: DjangoDbBlocker) -> Iterator[None]:
     Each test still works in a transaction of its own, inside the one that is opened here.
     """
     with blocker.unblock(), transaction.atomic():
-        yield
-        transaction.set_rollback(True)
+        try:
+            yield
+        finally:
+            transaction.set_rollback(True)
