@@ -50,13 +50,21 @@ def waits(name: str) -> bool:
 
 
 class FamilyScheduling(LoadScopeScheduling):
-    """Half of the workers begin with what waits, the others with what computes."""
+    """Half of the workers begin with what waits, the others with what computes.
+
+    The longest first: of what waits these are the families, then the files of the fewest tests;
+    of what computes, the files of the most.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         return unit(nodeid)
 
     def _assign_work_unit(self, node: WorkerController) -> None:
-        preferred = list(self.assigned_work).index(node) % 2 == 0
-        chosen = min(self.workqueue, key=lambda name: waits(name) != preferred)
-        self.workqueue.move_to_end(chosen, last=False)
+        waiting = list(self.assigned_work).index(node) % 2 == 0
+
+        def urgency(name: str) -> tuple[bool, bool, int]:
+            number = len(self.workqueue[name])
+            return waits(name) != waiting, name not in _FAMILIES, number if waits(name) else -number
+
+        self.workqueue.move_to_end(min(self.workqueue, key=urgency), last=False)
         super()._assign_work_unit(node)
