@@ -15,8 +15,9 @@ PYTEST_OPTIONS ?= -n 3 --dist loadfile
 run: .venv/base.stamp
 	@exec $(BIN)/python scripts/run.py
 
+# Where PYTHONDEVMODE asks for more checks, those of memory in C are left out: there is no C here.
 test: .venv/test.stamp
-	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
+	PYTHONMALLOC=$${PYTHONMALLOC:-default} $(BIN)/python -m pytest $(PYTEST_OPTIONS)
 
 check: .venv/dev.stamp
 	$(BIN)/ruff check .

@@ -18,6 +18,8 @@ from tests.support import commands
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+    from xdist.remote import Producer
+    from xdist.scheduler import Scheduling
 
 # A busy machine is no fault of the code.
 settings.register_profile(
@@ -34,6 +36,14 @@ _QUIET_CHROMIUM = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
+    """``--dist loadfile`` keeps together the files that share a gateway, too."""
+    from tests.support.scheduling import FamilyScheduling
+
+    return FamilyScheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session", autouse=True)

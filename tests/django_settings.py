@@ -42,3 +42,6 @@ DATABASES["default"]["TEST"] = {"NAME": str(DIRECTORY / "test.sqlite3")}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # The product's listener thread would hide records from caplog.
 LOGGING_CONFIG = None
+# Each test client loads the middleware anew; looking through all static files each time is most of
+# what a request would cost.
+WHITENOISE_AUTOREFRESH = True

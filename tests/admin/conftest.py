@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.utils import timezone
+from pytest_django import DjangoDbBlocker
 
 from audit.models import AuditEntry
 from keys.models import ArchivedApiKey
@@ -15,9 +18,15 @@ from routing.models import Revision, RevisionHead
 from tests.models import world
 
 
-@pytest.fixture
-def everything(db: None) -> None:
-    """A row of every model the admin shows."""
+@pytest.fixture(scope="module")
+def everything(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """A row of every model the admin shows, kept for the module."""
+    with world.kept(django_db_blocker):
+        _make_everything()
+        yield
+
+
+def _make_everything() -> None:
     now = timezone.now()
     backend = world.service("billing", "http://10.0.0.1")
     row = world.route("invoices", service=backend)

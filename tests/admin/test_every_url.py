@@ -15,7 +15,7 @@ from django.urls.exceptions import NoReverseMatch
 
 from tests.admin.conftest import grant
 
-pytestmark = pytest.mark.usefixtures("everything")
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("everything")]
 
 OPEN = {"login"}
 PERSONAL = {"index", "logout", "password_change", "password_change_done", "jsi18n", "search"}

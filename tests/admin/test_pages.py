@@ -41,7 +41,7 @@ READ_ONLY: list[type[models.Model]] = [
 ]
 PAGES = ["changelist", "add", "change", "delete", "history"]
 
-pytestmark = pytest.mark.usefixtures("everything")
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("everything")]
 
 
 def test_the_side_bar_calls_every_table_what_its_pages_call_it() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.utils import timezone
+from pytest_django import DjangoDbBlocker
 
 from proxying.models import BreakerState
 from quotas.models import Plan, RateLimit, RateLimitRecord
@@ -80,9 +81,15 @@ def send(admin_client: Client) -> Send:
     return sender(admin_client)
 
 
-@pytest.fixture
-def everything(db: None) -> None:
-    """A row of every model behind the API; revision 1 is published."""
+@pytest.fixture(scope="module")
+def everything(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """A row of every model behind the API, kept for the module; revision 1 is published."""
+    with world.kept(django_db_blocker):
+        _make_everything()
+        yield
+
+
+def _make_everything() -> None:
     now = timezone.now()
     backend = world.service("billing", "http://10.0.0.1")
     RateLimit.objects.create(route=world.route("invoices", service=backend), limit=10)

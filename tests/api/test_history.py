@@ -9,7 +9,7 @@ import pytest
 from routing.models import Revision, Route
 from tests.api.conftest import Send
 
-pytestmark = pytest.mark.usefixtures("everything")
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("everything")]
 
 
 def test_the_current_revision_comes_with_its_document(send: Send) -> None:

@@ -9,15 +9,16 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.test import Client
 from django.urls import URLPattern, resolve
 
 from audit.models import AuditEntry
 from gateway_project.api import urls
 from keys.models import ApiKey
 from quotas.models import RateLimit
-from tests.api.conftest import API, Send, grant
+from tests.api.conftest import API, Send, grant, sender
 
-pytestmark = pytest.mark.usefixtures("everything")
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("everything")]
 
 SERVICE = {"instances": [{"url": "http://10.0.0.2"}]}
 ROUTE = {"path": "/invoices", "service": "billing"}
@@ -122,10 +123,13 @@ LACKING = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def spare(everything: None, send: Send) -> None:
+@pytest.fixture(scope="module", autouse=True)
+def spare(everything: None) -> None:
     """A service that no route needs."""
-    assert send("POST", "services/", {"name": "spare"}).status_code == HTTPStatus.CREATED
+    client = Client()
+    client.force_login(User.objects.create_superuser("root"))
+    answer = sender(client)("POST", "services/", {"name": "spare"})
+    assert answer.status_code == HTTPStatus.CREATED
 
 
 def offered() -> Iterator[tuple[str, str | None]]:

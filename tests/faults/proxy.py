@@ -9,6 +9,7 @@ import threading
 from dataclasses import dataclass, field
 
 from tests.servers import find_free_port
+from tests.support.upstream import end_others
 
 _PIECE = 65_536
 
@@ -75,17 +76,14 @@ class FaultyProxy:
         self._ready.set()
         await self._ended.wait()
         server.close()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        await end_others()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
         self._writers.add(writer)
         try:
             await self._carry(reader, writer)
-        except OSError:
+        except (OSError, asyncio.CancelledError):
             pass
         finally:
             self._writers.discard(writer)

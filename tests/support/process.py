@@ -37,6 +37,7 @@ class GatewayProcess:
     environment: dict[str, str]
     process: subprocess.Popen[bytes] | None = None
     keys: dict[str, str] = field(default_factory=dict)
+    cookie: str | None = None
 
     def manage(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a management command against this gateway's database."""

@@ -86,7 +86,9 @@ def store(
 EITHER = pytest.mark.parametrize("store", ["redis", "cluster"], indirect=True)
 
 
-@EITHER
+@pytest.mark.parametrize(
+    "store", [pytest.param("redis", marks=pytest.mark.slow), "cluster"], indirect=True
+)
 def test_a_limit_is_exact_over_two_gateways(
     store: dict[str, str], tmp_path: Path, upstream: Upstream
 ) -> None:
