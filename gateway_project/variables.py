@@ -95,7 +95,7 @@ class Variables(NodeVariables):
         **_COUNT,
     )
     auth_failures_per_second: int = _tokens(
-        1000,
+        500,
         "Wrong credentials of one address that a worker refuses at once in a second; further "
         "refusals wait, at most a second. 0: none waits.",
         minimum=0,
