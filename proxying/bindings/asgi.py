@@ -31,7 +31,7 @@ _SELDOM_WITH_BODY = frozenset(("GET", "HEAD", "OPTIONS", "DELETE"))
 
 
 _PASSED_OVER_BYTES = 256 * 1024
-_PASSED_OVER_SECONDS = 0.5
+_PASSED_OVER_SECONDS = 2.0
 
 
 class Serves(Protocol):
