@@ -144,7 +144,8 @@ async def decide_alike(client: Client, requests: list[list[Rule]], steps: list[A
         for elapsed, which, cost in steps:
             clock.now += elapsed
             some = requests[which % len(requests)]
-            keys = [f"{{k}}{number}" for number in range(len(some))]
+            # As the product's do, a key names its window: no day is ever read as a month.
+            keys = [f"{{k}}{number}{rule.window}" for number, rule in enumerate(some)]
             assert await remote.spend(some, keys, cost) == memory.spend(some, keys, cost)
     finally:
         await owner.stop()
