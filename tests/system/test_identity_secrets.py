@@ -164,6 +164,7 @@ def admin_pages(admin: httpx.Client) -> Iterator[httpx.Response]:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory, _upstream: Upstream) -> Run:
+    _upstream.reset()
     directory = tmp_path_factory.mktemp("secrets")
     logs = {"LOG_LEVEL": "debug", "LOG_DIRECTORY": str(directory / "logs")}
     gateway = new_gateway(directory, logs)
