@@ -38,6 +38,12 @@ class NodeVariables:
     host: str = _server("0.0.0.0", "Address to listen on.")
     port: int = _server(8001, "Port to listen on.", **_PORT)
     workers: int = _server(1, "Data-plane processes of `serve`.", minimum=1, maximum=256)
+    compiled_data_plane: str = _server(
+        "auto",
+        "Whether the compiled data plane (`make native`) is run: where there is one, never, or "
+        "always (else the start is refused).",
+        choices=("auto", "off", "required"),
+    )
     drain_seconds: int = _server(
         15, "Seconds running requests get to finish when the gateway stops.", **_SECONDS
     )

@@ -6,6 +6,7 @@ import logging
 import signal
 import sys
 from dataclasses import dataclass
+from importlib import import_module
 from types import FrameType
 from typing import Final
 
@@ -48,6 +49,11 @@ class ServerConfig(DrainingConfig):
         """Called by uvicorn first thing in every process, parent and workers."""
         super().configure_logging()
         signal.signal(signal.SIGTERM, _exit)
+
+    def load(self) -> None:
+        """Settings first: by them a worker imports the compiled data plane or the sources."""
+        import_module("gateway_project.settings")
+        super().load()
 
 
 def _exit(_signal: int, _frame: FrameType | None) -> None:

@@ -10,6 +10,7 @@ import warnings
 
 from csp.constants import NONE, SELF, UNSAFE_INLINE
 
+from gateway_project import compiled
 from gateway_project.databases import MYSQL, choose_mysql_driver, databases
 from gateway_project.env import SettingsError, get_settings
 from gateway_project.env_files import PROJECT_DIRECTORY
@@ -19,6 +20,7 @@ from gateway_project.unfold import UNFOLD as UNFOLD
 try:
     GATEWAY = get_settings()
     DATABASES = databases(GATEWAY)
+    DATA_PLANE = compiled.install(GATEWAY.compiled_data_plane)
 except SettingsError as error:
     # Also under servers that know nothing of manage.py: one line, no traceback.
     raise SystemExit(str(error)) from None

@@ -14,8 +14,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from proxying.admission import Patience
 from proxying.wire.frames import GOING_AWAY, Frames, close_frame
-from proxying.wire.pace import Patience, has_left
+from proxying.wire.pace import has_left
 
 _LOOK_SECONDS: Final = 0.5
 _UPSTREAM_LINGERS: Final = 0.5

@@ -14,7 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha1
-from pathlib import Path
+from importlib.resources import files
 from typing import Any
 
 from redis.asyncio import RedisCluster
@@ -27,9 +27,9 @@ from quotas.stores.lane import Lane
 from runtime.redis import Client
 from runtime.tasks import TaskOwner
 
-_HERE = Path(__file__).parent.parent
-SCRIPT = (_HERE / "token_bucket.lua").read_text(encoding="utf-8")
-RESTORE = (_HERE / "quota_restore.lua").read_text(encoding="utf-8")
+_SCRIPTS = files("quotas")
+SCRIPT = (_SCRIPTS / "token_bucket.lua").read_text(encoding="utf-8")
+RESTORE = (_SCRIPTS / "quota_restore.lua").read_text(encoding="utf-8")
 _SHA = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 _TICKS = {"day": -1, "month": -2}
 _ANY_OWNER = ""
