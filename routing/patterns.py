@@ -7,6 +7,7 @@ remain (CONTRACT §3). Pure: leans on ``routing.paths`` alone.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -54,6 +55,17 @@ class Pattern:
             for place, (kind, name) in enumerate(self.segments)
             if kind is not Kind.LITERAL
         }
+
+    def fits(self, segments: Sequence[str]) -> bool:
+        """Whether a path of these segments (as ``CanonicalPath.segments`` has them) matches."""
+        for place, (kind, name) in enumerate(self.segments):
+            if place == len(segments):
+                return False
+            if kind is Kind.REST:
+                return True
+            if segments[place] != name if kind is Kind.LITERAL else not segments[place]:
+                return False
+        return len(segments) == len(self.segments)
 
 
 def compile_pattern(text: str, *, merge_slashes: bool = True) -> Pattern:

@@ -261,6 +261,14 @@ def test_a_route_that_keeps_slashes_does_not_hide_a_protected_one() -> None:
     assert winner([protected, wide], "//admin//users") == "protected"
 
 
+def test_a_route_that_merges_slashes_does_not_pass_one_by_that_keeps_them() -> None:
+    protected = entry("/admin/{user}", name="protected", hosts=("a.example",), merge_slashes=False)
+    wide = entry("/{rest:path}", name="wide")
+    assert winner([protected, wide], "//admin/1", host="a.example") == "protected"
+    assert winner([protected, wide], "/admin//1/", host="a.example") == "wide"
+    assert winner([protected], "//admin/1", host="a.example") is None
+
+
 segment = st.sampled_from(["a", "b", "{p}", "{q}"])
 patterns = st.builds(
     lambda parts, rest: "/" + "/".join([*dict.fromkeys(parts), *rest]),

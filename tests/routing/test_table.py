@@ -245,6 +245,20 @@ def test_a_route_that_keeps_slashes_forwards_them() -> None:
     assert forwarded(strip, "/api//a//b") == "//a//b"
 
 
+def test_a_route_that_keeps_slashes_forwards_what_it_matches_once_they_are_merged() -> None:
+    spec = route("/keep/{x}", merge_slashes=False, rewrite="/v2/{x}")
+    assert forwarded(compile_route(spec, SERVICES), "//keep/a") == "/v2/a"
+
+
+@pytest.mark.parametrize("path", ["/a", "/a/b", "/a/", "/a//", "/b", "/b/c/d", "/", "/a/b/c"])
+@pytest.mark.parametrize("pattern", ["/a", "/a/{x}", "/a/{x:path}", "/{x}", "/", "/b/c/{x:path}"])
+def test_a_pattern_fits_what_its_table_matches(pattern: str, path: str) -> None:
+    plan = compile_route(route(pattern), SERVICES)
+    table = build_table(document(route(pattern)))
+    fits = plan.pattern.fits(canonical(path.encode()).segments)
+    assert fits == (matched(table, path) is not None)
+
+
 def test_a_table_finds_routes_by_request_and_by_name() -> None:
     table = build_table(document(route("/a/{id}", name="one"), route("/b", name="two")))
     assert matched(table, "/a/1") is table.routes["one"]
