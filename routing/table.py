@@ -64,6 +64,11 @@ class Table:
         """All routes in the order of the document."""
         return tuple(self.routes.values())
 
+    def get_instances(self, service_name: str) -> tuple[InstancePlan, ...]:
+        """The instances of a service; none of one that is not there or does not compile."""
+        service = self.services.get(service_name)
+        return service.instances if service is not None else ()
+
 
 def build_table(document: Document) -> Table:
     """Compile *document*; what does not compile is closed, logged, and harms nothing else."""

@@ -268,6 +268,12 @@ def test_a_table_finds_routes_by_request_and_by_name() -> None:
     assert list(table.services) == ["s"]
 
 
+def test_a_table_knows_the_instances_of_a_service() -> None:
+    table = build_table(document(s=ServiceSpec(instances=(InstanceSpec(url=URL),))))
+    assert [one.url for one in table.get_instances("s")] == [URL]
+    assert table.get_instances("nothing") == ()
+
+
 def test_a_table_cannot_be_changed() -> None:
     routes: Any = build_table(document(route())).routes
     with pytest.raises(TypeError):
