@@ -15,6 +15,8 @@ from routing.errors import BadPath
 from routing.paths import CanonicalPath, canonical
 
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(:path)?\}")
+_OTHERS_WAY = re.compile(r"\*+|:[A-Za-z_]\w*")
+"""A parameter as other gateways write it; as text it would never match what was meant."""
 
 
 class PatternError(ValueError):
@@ -78,6 +80,12 @@ def compile_pattern(text: str, *, merge_slashes: bool = True) -> Pattern:
     if not text.startswith("/"):
         raise PatternError("must begin with '/'")
     pieces = text[1:].split("/")
+    for piece in filter(_OTHERS_WAY.fullmatch, pieces):
+        escaped = f"%{ord(piece[0]):X}{piece[1:]}"
+        raise PatternError(
+            f"a parameter is written {{name}}, the rest of a path {{rest:path}}; {piece} itself is "
+            f"{escaped}"
+        )
     holes = [_PLACEHOLDER.fullmatch(piece) for piece in pieces]
     filled = ("x" if hole else piece for hole, piece in zip(holes, pieces, strict=True))
     literal = canonical_literal("/" + "/".join(filled), merge_slashes=merge_slashes)

@@ -119,6 +119,9 @@ def test_a_pattern_takes_exactly_its_paths(pattern: str, path: str, matches: boo
         ("/a/../b", "canonical form"),
         ("/{a}/.", "canonical form"),
         ("/{a}/..", "canonical form"),
+        ("/a/*", r"\* itself is %2A"),
+        ("/a/**/b", r"\*\* itself is %2A\*"),
+        ("/a/:id", ":id itself is %3Aid"),
     ],
 )
 def test_a_pattern_that_cannot_be_meant_is_refused(pattern: str, reason: str) -> None:

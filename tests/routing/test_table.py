@@ -93,6 +93,12 @@ def test_a_health_check_asks_for_a_plain_path(path: str) -> None:
     assert service_fields("s", spec) == ["health_check.path"]
 
 
+def test_a_health_check_must_be_able_to_pass() -> None:
+    probe = HealthCheckSpec(expect=())
+    assert service_fields("s", ServiceSpec(health_check=probe)) == ["health_check.expect"]
+    compile_service("s", ServiceSpec(health_check=HealthCheckSpec(expect=(), type="tcp")))
+
+
 def test_a_route_plan_holds_what_a_request_needs() -> None:
     limit = LimitSpec(limit=5, by="header:X-Tenant")
     spec = route(
@@ -136,6 +142,7 @@ def test_a_public_route_accepts_no_credentials() -> None:
         ({"hosts": ("bücher.example",)}, "hosts", "ASCII"),
         ({"hosts": ("*.[::1]",)}, "hosts", "host name"),
         ({"methods": ("get",)}, "methods", "upper case"),
+        ({"methods": ("*",)}, "methods", "upper case"),
         ({"methods": ("G T",)}, "methods", "upper case"),
         ({"methods": ("",)}, "methods", "upper case"),
         ({"methods": ("CONNECT",)}, "methods", "never proxied"),
@@ -266,12 +273,7 @@ def test_a_table_finds_routes_by_request_and_by_name() -> None:
     assert table.find_route("/c", "GET") is None
     assert [plan.name for plan in table.get_all_routes()] == ["one", "two"]
     assert list(table.services) == ["s"]
-
-
-def test_a_table_knows_the_instances_of_a_service() -> None:
-    table = build_table(document(s=ServiceSpec(instances=(InstanceSpec(url=URL),))))
-    assert [one.url for one in table.get_instances("s")] == [URL]
-    assert table.get_instances("nothing") == ()
+    assert (table.get_instances("s"), table.get_instances("x")) == ((), ())
 
 
 def test_a_table_cannot_be_changed() -> None:
@@ -372,6 +374,8 @@ def test_an_unknown_format_is_a_fault() -> None:
         ((), "/files/{rest:path}", "files-rest"),
         ((), "/v1/jobs:run", "v1-jobs-run"),
         ((), "/caf%C3%A9", "caf-C3-A9"),
+        (("GET", "GET"), "/a", "get-a"),
+        ((), "/-", "route-53ffa564"),
     ],
 )
 def test_a_route_without_a_name_gets_a_readable_one(
