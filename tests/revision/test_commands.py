@@ -94,6 +94,19 @@ def test_a_bad_file_as_json_lists_its_faults(write: Write) -> None:
     assert (printed["revision"], printed["changes"]) == (None, [])
 
 
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_route_without_effect_is_applied_with_a_warning(write: Write, form: str) -> None:
+    run("apply", write("services: {s: {}}\nroutes: [{name: a, path: '/x/{b}', service: s}]"))
+    out, err = StringIO(), StringIO()
+    path = write("routes: [{name: z, path: '/x/{c}', service: s}]")
+    call_command("apply", path, format=form, stdout=out, stderr=err)
+    reason = "is never reached: a takes the same requests and comes first by name"
+    assert f"Warning: {path}: routes[0] (z): {reason}" in err.getvalue()
+    if form == "json":
+        [warning] = json.loads(out.getvalue())["warnings"]
+        assert warning == {"file": path, "path": "routes[0] (z)", "reason": reason}
+
+
 def test_a_dash_is_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(ACME.encode())))
     assert run("apply", "-").endswith("3 added; published revision 1.\n")
