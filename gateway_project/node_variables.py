@@ -80,7 +80,8 @@ class NodeVariables:
     )
     secret_key: str = _security(
         "",
-        "Signs sessions and forms. With DEBUG off it must be set.",
+        "Signs sessions and forms. With DEBUG off it must be set; with DEBUG on a known key stands "
+        "in.",
         by_environment={"dev": DEVELOPMENT_KEY},
         **_KEY,
     )
@@ -162,7 +163,8 @@ class NodeVariables:
 
     log_level: str = _logs(
         "INFO",
-        "Lowest level that is written.",
+        "Lowest level that is written. Request lines are INFO; access and audit lines are "
+        "written at any level.",
         by_environment={"dev": "DEBUG"},
         choices=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
     )

@@ -44,8 +44,8 @@ class Variables(NodeVariables):
 
     database_url: str = _database(
         "",
-        "`mysql://`, `postgres://` or `sqlite:///` URL; wins over MYSQL_*. Empty and no "
-        "MYSQL_HOST: SQLite at VAR_DIRECTORY/gateway.sqlite3.",
+        "`mysql://`, `postgres://` or `sqlite:///` URL (a relative file is in the project); wins "
+        "over MYSQL_*. Empty and no MYSQL_HOST: SQLite at VAR_DIRECTORY/gateway.sqlite3.",
         secret=True,
         check=url_with("mysql", "postgres", "postgresql", "sqlite"),
         rule="mysql://, postgres:// or sqlite:/// URL",
@@ -104,7 +104,8 @@ class Variables(NodeVariables):
     jwt_algorithm: str = _tokens("HS256", "Algorithm of access tokens.", choices=ALGORITHMS)
     jwt_secret_key: str = _tokens(
         "",
-        "Signs and verifies tokens with HS algorithms. With DEBUG off it must be set.",
+        "Signs and verifies tokens with HS algorithms. With DEBUG off it must be set; with DEBUG "
+        "on a known key stands in.",
         by_environment={"dev": DEVELOPMENT_KEY},
         **_KEY,
     )

@@ -138,6 +138,14 @@ def test_revisions_are_listed_newest_first_with_the_current_marked(
     assert "apply gateway.yaml" in first
 
 
+def test_revisions_that_are_not_listed_are_counted(published: Document, write: Write) -> None:
+    run("apply", write(GLOBEX))
+    out, err = StringIO(), StringIO()
+    call_command("revisions", limit=1, stdout=out, stderr=err)
+    assert len(out.getvalue().splitlines()) == 1
+    assert err.getvalue() == "1 older ones are kept too; --limit N lists more.\n"
+
+
 def test_rollback_says_what_it_made(published: Document, write: Write) -> None:
     run("apply", "--prune", write(GLOBEX))
     assert run("rollback", "1") == "Restored revision 1 as revision 3.\n"

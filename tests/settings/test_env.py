@@ -119,6 +119,8 @@ def test_an_unknown_environment_is_refused_by_name() -> None:
         ("JWT_ALGORITHM", "none", "one of HS256"),
         ("JWT_JWKS_URL", "http://issuer.example/keys", "https:// URL, or http:// on a loopback"),
         ("JWT_ISSUERS", "a=https://a/k,b=http://b/k", "comma-separated list of issuer=jwks_url"),
+        ("JAEGER_ENDPOINT", "http://", "http:// or https:// URL"),
+        ("REDIS_URL", "redis:host", "redis://, rediss:// or unix:// URL"),
     ],
 )
 def test_a_bad_value_is_refused_by_name(
@@ -193,7 +195,14 @@ def test_a_line_that_is_no_assignment_is_refused_without_showing_it(project: Pat
     assert "hunter2" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("value", ["", DEVELOPMENT_KEY, "your_secret_key", "django-insecure-x"])
+def test_a_byte_order_mark_before_the_first_line_is_no_part_of_it(project: Path) -> None:
+    write(project / ".env", "\ufeffPORT=9000\n")
+    assert get_settings().port == 9000
+
+
+@pytest.mark.parametrize(
+    "value", ["", "  ", DEVELOPMENT_KEY, "your_secret_key", " changeme ", "django-insecure-x"]
+)
 @pytest.mark.parametrize("name", ["SECRET_KEY", "JWT_SECRET_KEY"])
 def test_without_debug_a_known_secret_is_refused(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
@@ -201,6 +210,14 @@ def test_without_debug_a_known_secret_is_refused(
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match=f"^{name}="):
         get_settings()
+
+
+def test_with_debug_a_known_key_stands_in_for_an_empty_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEBUG", "true")
+    monkeypatch.setenv("SECRET_KEY", "")
+    monkeypatch.setenv("JWT_SECRET_KEY", "")
+    settings = get_settings()
+    assert settings.secret_key == settings.jwt_secret_key == DEVELOPMENT_KEY
 
 
 def test_an_asymmetric_algorithm_needs_no_shared_secret(monkeypatch: pytest.MonkeyPatch) -> None:
