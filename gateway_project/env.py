@@ -58,6 +58,13 @@ class Settings(Variables):
         return self.cluster_enabled or self.deployment_mode == "cluster"
 
     @property
+    def node_name(self) -> str:
+        """What this node was called; empty: nothing was chosen."""
+        return self.node_id or (
+            self.cluster_node_id if self.is_cluster_mode else self.single_instance_id
+        )
+
+    @property
     def redis_cluster_nodes_list(self) -> list[str]:
         """Redis Cluster nodes as ``host:port``."""
         return list(self.redis_cluster_nodes)
@@ -76,6 +83,12 @@ class Settings(Variables):
     def has_redis(self) -> bool:
         """Whether state is shared through Redis."""
         return bool(self.redis_url or self.redis_host or self.redis_cluster_enabled)
+
+    @property
+    def redis_wait(self) -> float:
+        """Seconds a request waits for Redis, or for its cluster."""
+        clustered = self.redis_cluster_enabled
+        return self.redis_cluster_socket_timeout if clustered else self.redis_timeout
 
     @property
     def uses_shared_secret(self) -> bool:

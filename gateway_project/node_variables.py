@@ -59,7 +59,8 @@ class NodeVariables:
     )
     node_id: str = _server(
         "",
-        "Name of this node in records and metrics; empty: made from host name and port.",
+        "Name of this node in records and metrics; empty: SINGLE_INSTANCE_ID or CLUSTER_NODE_ID, "
+        "else made from host name and port.",
     )
     publish: str = _server(
         "auto",
@@ -204,7 +205,9 @@ class NodeVariables:
         minimum=0,
         maximum=65535,
     )
-    tracing_enabled: bool = _observing(False, "Whether spans are exported.")
+    tracing_enabled: bool = _observing(
+        False, "Whether spans are exported. So far none are; `traceparent` is always passed on."
+    )
     jaeger_agent_host: str = _observing("localhost", "Host that takes spans (OTLP over HTTP).")
     jaeger_agent_port: int = _observing(
         4318,

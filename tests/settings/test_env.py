@@ -11,6 +11,7 @@ import pytest
 from gateway_project import env, env_files
 from gateway_project.env import SettingsError, get_settings, reload_settings
 from gateway_project.node_variables import DEVELOPMENT_KEY
+from gateway_project.redis_place import redis_place
 
 
 @pytest.fixture(autouse=True)
@@ -244,6 +245,26 @@ def test_cluster_nodes_are_lists(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.redis_cluster_nodes_list == ["node1:6379", "node2:6379"]
     assert settings.mysql_cluster_nodes_list == ["db1:3306"]
     assert settings.mysql_read_replicas_list == ["[::1]:3307"]
+
+
+def test_a_redis_cluster_has_a_patience_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_CLUSTER_SOCKET_TIMEOUT", "0.5")
+    monkeypatch.setenv("REDIS_CLUSTER_MAX_CONNECTIONS", "7")
+    place = redis_place(get_settings())
+    assert (place["timeout"], place["max_connections"]) == (0.1, 50)
+    monkeypatch.setenv("REDIS_CLUSTER_ENABLED", "true")
+    place = redis_place(reload_settings())
+    assert (place["timeout"], place["max_connections"]) == (0.5, 7)
+
+
+def test_a_node_is_called_what_its_way_of_deployment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SINGLE_INSTANCE_ID", "alone")
+    monkeypatch.setenv("CLUSTER_NODE_ID", "third")
+    assert get_settings().node_name == "alone"
+    monkeypatch.setenv("DEPLOYMENT_MODE", "cluster")
+    assert reload_settings().node_name == "third"
+    monkeypatch.setenv("NODE_ID", "mine")
+    assert reload_settings().node_name == "mine"
 
 
 def test_settings_are_read_once_until_reloaded(monkeypatch: pytest.MonkeyPatch) -> None:
