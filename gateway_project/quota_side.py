@@ -41,7 +41,7 @@ class QuotaSide:
             self._ledger = PlanLedger(store, writer, record_interval=interval)
         parts = settings.workers * settings.cluster_node_count
         self.meter = Meter(
-            Limiter(store, timeout=settings.redis_timeout, parts=parts),
+            Limiter(store, timeout=settings.redis_wait, parts=parts),
             self._recorder,
             self._ledger,
             write_first=not settings.rate_limit_mysql_async,

@@ -15,8 +15,10 @@ def redis_place(settings: Settings) -> dict[str, Any]:
         "url": "" if clustered else settings.redis_url or _url(settings),
         "cluster_nodes": tuple(settings.redis_cluster_nodes) if clustered else (),
         "password": settings.redis_cluster_password if clustered else "",
-        "timeout": settings.redis_timeout,
-        "max_connections": settings.redis_max_connections,
+        "timeout": settings.redis_wait,
+        "max_connections": settings.redis_cluster_max_connections
+        if clustered
+        else settings.redis_max_connections,
         "prefix": settings.redis_prefix,
     }
 

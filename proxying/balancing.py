@@ -159,7 +159,7 @@ class Balancer:
         self.name = name
         self._strategy = STRATEGIES[name]
 
-    def pick(
+    def select_instance(
         self, candidates: Sequence[InstanceState], key: bytes, random: Random
     ) -> InstanceState | None:
         """One of *candidates*, ``None`` when none of them has a weight."""
