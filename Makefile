@@ -9,7 +9,7 @@ LOCK := $(BIN)/uv pip compile --quiet --python-version 3.11 --universal --genera
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 PYTEST_OPTIONS ?= -n 3 --dist loadfile
 
-.PHONY: run test check services bench lock
+.PHONY: run test check services bench lock native test-native
 .DELETE_ON_ERROR:
 
 run: .venv/base.stamp
@@ -31,11 +31,18 @@ check: .venv/dev.stamp
 services:
 	@bash scripts/services.sh
 
+# The data plane as machine code; needs a C compiler, which nothing else does.
+native: .venv/native.stamp
+	$(BIN)/python scripts/compile.py
+
+test-native: .venv/test.stamp native
+	COMPILED_DATA_PLANE=required PYTHONMALLOC=$${PYTHONMALLOC:-default} $(BIN)/python -m pytest $(PYTEST_OPTIONS)
+
 bench: .venv/bench.stamp
 	$(BIN)/python -m benchmarks $(BENCH_OPTIONS)
 
 lock: .venv/dev.stamp
-	for name in base production mysql test dev bench; do \
+	for name in base production mysql test dev bench native; do \
 		$(LOCK) requirements/$$name.in -o requirements/$$name.txt || exit 1; done
 
 .venv/bin/python:
@@ -56,5 +63,9 @@ lock: .venv/dev.stamp
 	@touch .venv/base.stamp .venv/test.stamp $@
 
 .venv/bench.stamp: requirements/bench.txt | .venv/bin/python
+	$(PIP) -r $<
+	@touch .venv/base.stamp $@
+
+.venv/native.stamp: requirements/native.txt | .venv/bin/python
 	$(PIP) -r $<
 	@touch .venv/base.stamp $@

@@ -29,21 +29,21 @@ MODULES: Final = tuple(
     f"{package}.{name}"
     for package, names in {
         "gateway_project": "access_log",
-        "keys": "authentication caller digest last_used lookup pacing",
+        "keys": "authentication caller digest lookup pacing",
         "proxying": "adaptive admission affinity answering attempt balancing breaker exchange "
         "forwarding gateway handshake headers overload retry sliding snapshot trailers upstreams",
         "proxying.bindings": "edge",
         "proxying.upstream": "base native transports",
         "proxying.wire": "answer body client framing pace parsing pool replies requests server "
         "upload",
-        "quotas": "bucket limiter meter records rules",
+        "quotas": "bucket limiter meter rules",
         "quotas.stores": "lane memory redis",
         "routing": "paths plans reserved rewriting",
         "runtime": "tally",
     }.items()
     for name in names.split()
 )
-"""What a request passes through. They are compiled together: their calls of each other are bound
+"""What a request passes through, but for what works in the background beside it. They are compiled together: their calls of each other are bound
 to the compiled ones, so a process has all of them or none."""
 
 
@@ -85,41 +85,39 @@ def fingerprint() -> str:
     return hashlib.sha256(json.dumps([MODULES, facts]).encode()).hexdigest()
 
 
-def stamp_file(directory: Path = DIRECTORY) -> Path:
+def stamp_file(directory: Path) -> Path:
     """Where the build leaves its fingerprint, last of all."""
     return directory / "fingerprint"
 
 
-def state() -> State:
-    """What could be run here."""
+def state(directory: Path = DIRECTORY) -> State:
+    """What could be run here of what was compiled into *directory*."""
     try:
-        stamp = stamp_file().read_text(encoding="ascii")
+        stamp = stamp_file(directory).read_text(encoding="ascii")
     except OSError:
         return State.NOT_COMPILED
     return State.COMPILED if stamp == fingerprint() else State.OUT_OF_DATE
 
 
-def install(wanted: str) -> State:
+def install(wanted: str, directory: Path = DIRECTORY) -> State:
     """Have this process import the compiled modules where there are any; what it runs then.
 
     *wanted* is the value of ``COMPILED_DATA_PLANE``. Raises ``SettingsError`` when that is
     ``required`` and cannot be. To be called before anything of the data plane is imported.
     """
-    found = State.OFF if wanted == "off" else state()
+    found = State.OFF if wanted == "off" else state(directory)
     if found is State.COMPILED and (early := sorted(sys.modules.keys() & set(MODULES))):
         raise RuntimeError(f"imported too early: {', '.join(early)}")
     if found is State.COMPILED:
-        sys.meta_path.insert(0, _Finder(_files()))
+        sys.meta_path.insert(0, _Finder(_files(directory)))
     elif wanted == "required":
         raise SettingsError(
-            f"COMPILED_DATA_PLANE=required: what is compiled is {found.value}, run `make native`"
-            if found is State.OUT_OF_DATE
-            else "COMPILED_DATA_PLANE=required: nothing is compiled, run `make native`"
+            f"COMPILED_DATA_PLANE=required: run `make native`, what is compiled is {found.value}"
         )
     return found
 
 
-def _files() -> dict[str, Path]:
+def _files(directory: Path) -> dict[str, Path]:
     suffix = EXTENSION_SUFFIXES[0]
     names = (f"{GROUP}__mypyc", *MODULES)
-    return {name: DIRECTORY.joinpath(*name.split(".")).with_suffix(suffix) for name in names}
+    return {name: directory.joinpath(*name.split(".")).with_suffix(suffix) for name in names}

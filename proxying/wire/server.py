@@ -30,7 +30,7 @@ from proxying.wire.framing import FramingError
 from proxying.wire.pace import Pace
 from proxying.wire.replies import last_chunk, reply_head, send_body
 from proxying.wire.requests import HeadReader
-from proxying.wire.tunnel import STOPPING, FarEnd, Tunnel
+from proxying.wire.tunnel import FarEnd, Tunnel
 
 logger = logging.getLogger(__name__)
 
@@ -330,15 +330,12 @@ class ServerConnection(asyncio.Protocol):
         self._transport.write(head)
         early, self._inbox = self._inbox, b""
         tunnel.begin(early)
-        try:
-            await tunnel.over()
-        except asyncio.CancelledError:
-            tunnel.end(STOPPING)
-            raise
-        finally:
+
+        def ended() -> None:
             exchange.received, exchange.sent = tunnel.client.received, tunnel.upstream.received
             answer.close()
-            await tunnel.over()
+
+        await tunnel.carry(ended)
 
     def _rest_is_short(self) -> bool:
         """Whether what is left of the request can be passed over. No ``100 Continue`` after it."""

@@ -92,6 +92,19 @@ class Tunnel:
                 self._close()
             raise
 
+    async def carry(self, ended: Callable[[], None]) -> None:
+        """Until both connections are gone. Cancelled, it says goodbye. *ended* is called once,
+        before the last wait.
+        """
+        try:
+            await self.over()
+        except asyncio.CancelledError:
+            self.end(STOPPING)
+            raise
+        finally:
+            ended()
+            await self.over()
+
     def end(self, reason: bytes) -> None:
         """Close both sides, with a Close frame (1001) where it would be read as one."""
         if self._ends_by is not None:

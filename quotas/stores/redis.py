@@ -184,8 +184,10 @@ class RedisStore:
         try:
             reply: list[int] = await self._client.evalsha(_SHA, count, *arguments)
         except NoScriptError:
-            # Refused before anything ran (a restart, SCRIPT FLUSH): nothing is spent twice.
-            reply = await self._client.eval(SCRIPT, count, *arguments)
+            pass  # before anything ran (a restart, SCRIPT FLUSH): nothing is spent twice
+        else:
+            return reply
+        reply = await self._client.eval(SCRIPT, count, *arguments)
         return reply
 
     async def _call_each_slot(self, cluster: RedisCluster, checks: list[_Check]) -> None:
