@@ -43,8 +43,8 @@ MODULES: Final = tuple(
     }.items()
     for name in names.split()
 )
-"""What a request passes through, but for what works in the background beside it. They are compiled together: their calls of each other are bound
-to the compiled ones, so a process has all of them or none."""
+"""What a request passes through, but for what works in the background beside it. They are compiled
+together: their calls of each other are bound to the compiled ones, so a process has all or none."""
 
 
 class State(Enum):

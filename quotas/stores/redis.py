@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha1
 from importlib.resources import files
-from typing import Any
+from typing import Any, cast
 
 from redis.asyncio import RedisCluster
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError
@@ -182,13 +182,10 @@ class RedisStore:
     async def _call(self, checks: list[_Check]) -> list[int]:
         count, arguments = self._arguments(checks)
         try:
-            reply: list[int] = await self._client.evalsha(_SHA, count, *arguments)
+            return cast(list[int], await self._client.evalsha(_SHA, count, *arguments))
         except NoScriptError:
             pass  # before anything ran (a restart, SCRIPT FLUSH): nothing is spent twice
-        else:
-            return reply
-        reply = await self._client.eval(SCRIPT, count, *arguments)
-        return reply
+        return cast(list[int], await self._client.eval(SCRIPT, count, *arguments))
 
     async def _call_each_slot(self, cluster: RedisCluster, checks: list[_Check]) -> None:
         """One script for each slot, all in one round trip: a script may see one slot only."""

@@ -51,7 +51,7 @@ def test_a_process_has_all_of_it_or_none(tmp_path: Path) -> None:
     import proxying.gateway
 
     assert proxying.gateway.__name__ in MODULES
-    with pytest.raises(RuntimeError, match="imported too early: .*proxying.gateway"):
+    with pytest.raises(RuntimeError, match=r"imported too early: .*proxying\.gateway"):
         install("auto", stamped(tmp_path, fingerprint()))
 
 
