@@ -38,7 +38,7 @@ native: .venv/native.stamp
 test-native: .venv/test.stamp native
 	COMPILED_DATA_PLANE=required PYTHONMALLOC=$${PYTHONMALLOC:-default} $(BIN)/python -m pytest $(PYTEST_OPTIONS)
 
-bench: .venv/bench.stamp
+bench: .venv/bench.stamp $(if $(shell command -v cc),native)
 	$(BIN)/python -m benchmarks $(BENCH_OPTIONS)
 
 lock: .venv/dev.stamp
