@@ -25,11 +25,13 @@ mypy_path = typings
 
 
 def main() -> None:
-    """Compile into a directory of its own and swap it in."""
+    """Compile into a directory of its own and swap it in, unless what is there is right."""
     sys.path.insert(0, str(_PROJECT))
     os.chdir(_PROJECT)
     from gateway_project import compiled
 
+    if compiled.state() is compiled.State.COMPILED:
+        return
     made = compiled.DIRECTORY.with_name("native-new")
     work = compiled.DIRECTORY.with_name("native-objects")
     shutil.rmtree(made, ignore_errors=True)
