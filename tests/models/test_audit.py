@@ -39,6 +39,15 @@ def test_saving_without_a_change_records_nothing() -> None:
     assert entries("route.changed") == []
 
 
+def test_a_change_that_was_not_saved_is_not_recorded() -> None:
+    row = world.route(priority=1)
+    row.priority, row.path = 5, "/elsewhere"
+    row.service = world.service("other")
+    row.save(update_fields=["priority", "service_id"])
+    (entry,) = entries("route.changed")
+    assert entry.changes.keys() == {"priority", "service"}
+
+
 def test_making_and_deleting_are_recorded() -> None:
     world.route().delete()
     (made,), (deleted,) = entries("route.created"), entries("route.deleted")
@@ -52,6 +61,13 @@ def test_an_update_records_the_rows_it_changed() -> None:
     Route.objects.update(enabled=False)
     (entry,) = entries("route.changed")
     assert (entry.object_name, entry.changes) == ("a", {"enabled": {"old": True, "new": False}})
+
+
+def test_an_update_of_a_relation_by_its_key_is_recorded() -> None:
+    world.route()
+    Route.objects.update(service_id=world.service("other").pk)
+    (entry,) = entries("route.changed")
+    assert entry.changes == {"service": {"old": "invoices-service", "new": "other"}}
 
 
 def test_an_update_may_filter_on_what_it_changes() -> None:
