@@ -30,7 +30,7 @@ class Pauses:
         self._began = asyncio.get_running_loop().time()
 
     def next(self) -> float:
-        """The pause after the try that has just failed, in seconds; the next try begins after it."""
+        """Seconds to wait after the try that has just failed; the next one begins then."""
         now = asyncio.get_running_loop().time()
         if now - self._began > self._longest:
             self._next = self._first
