@@ -78,6 +78,8 @@ class _Topic(Generic[VersionT]):
     read: Callable[[], VersionT]
     changed: Callable[[VersionT], Awaitable[None]]
     seen: VersionT | None = None
+    refused: VersionT | None = None
+    """The version that could not be taken over last."""
     healthy: bool = False
 
 
@@ -147,11 +149,15 @@ class Watcher:
             return
         try:
             await topic.changed(version)
-        except Exception:
+        except Exception as error:
             self.failures += 1
-            logger.exception("%s changed, but the change was not taken over", topic.name)
+            if topic.refused != version:
+                logger.exception("%s changed, but the change was not taken over", topic.name)
+            else:
+                logger.debug("the change of %s is still not taken over: %s", topic.name, error)
+            topic.refused = version
         else:
-            topic.seen = version
+            topic.seen, topic.refused = version, None
 
     async def _poll(self) -> None:
         with _lock:

@@ -144,8 +144,8 @@ def test_a_request_that_cannot_be_written_does_not_end_the_thread() -> None:
     sink = Memory()
     listener = Listener(dict.fromkeys(LOG_TYPES, sink), as_json=True, capacity=3)
     listener.put("request", RequestLine(
-        "", "INFO", "request", "", "GET", "", "/", 200, "", "r", "s", "i", 1, "", "", "\udc80", 0, 0,
-        0.1, 0.1, "",
+        "", "INFO", "request", "", "GET", "", "/", 200, "", "r", "s", "i", 1, "", "", "\udc80",
+        0, 0, 0.1, 0.1, "",
     ))  # fmt: skip
     listener.put("request", {"number": 1})
     listener.start()
