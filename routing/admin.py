@@ -300,7 +300,8 @@ class RevisionAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Revision]:
         head = RevisionHead.objects.filter(number=OuterRef("number"))
         queryset: QuerySet[Revision] = super().get_queryset(request)
-        return queryset.annotate(current=Exists(head))
+        # A document may be megabytes, and a list shows none.
+        return queryset.defer("document").annotate(current=Exists(head))
 
     @admin.display(description="current", boolean=True)
     def is_current(self, row: Any) -> bool:

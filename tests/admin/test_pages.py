@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import User
-from django.db import models
+from django.db import connection, models
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from audit.models import AuditEntry
@@ -177,6 +178,12 @@ def test_no_page_shows_a_digest(admin_client: Client) -> None:
 def test_fields_say_their_units(admin_client: Client) -> None:
     page = admin_client.get(url(Service, "change")).content.decode()
     assert "Seconds to wait for a connection to an instance." in page
+
+
+def test_the_list_of_revisions_reads_no_documents(admin_client: Client) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        admin_client.get(url(Revision, "changelist"))
+    assert not [query for query in queries if "document" in query["sql"]]
 
 
 def test_the_list_of_revisions_shows_which_is_current(admin_client: Client) -> None:

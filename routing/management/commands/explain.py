@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from argparse import ArgumentParser
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -57,8 +57,10 @@ class Command(BaseCommand):
         if is_reserved(path.text):
             self.stdout.write("reserved   the gateway answers this path itself")
             return
-        explanation = explain(_table(), method, host, path)
-        for line in (*_outcome(explanation, path, headers), *_losers(explanation.losers)):
+        table = _table()
+        explanation = explain(table, method, host, path)
+        outcome = _outcome(explanation, table.limits, path, headers)
+        for line in (*outcome, *_losers(explanation.losers)):
             self.stdout.write(line)
 
 
@@ -88,7 +90,10 @@ def _table() -> Table:
 
 
 def _outcome(
-    explanation: Explanation, path: CanonicalPath, headers: dict[str, str]
+    explanation: Explanation,
+    everywhere: Sequence[LimitSpec],
+    path: CanonicalPath,
+    headers: dict[str, str],
 ) -> Iterator[str]:
     winner = explanation.winner
     if winner is None and explanation.allow:
@@ -100,11 +105,12 @@ def _outcome(
         yield f"503 route_misconfigured: {winner.fault}"
     else:
         yield f"route      {winner.name} ({winner.spec.path})"
-        yield from _policies(winner, headers)
+        yield from _identity(winner, headers)
+        yield from _limits(winner, everywhere)
         yield from _forwarding(winner, path)
 
 
-def _policies(plan: RoutePlan, headers: dict[str, str]) -> Iterator[str]:
+def _identity(plan: RoutePlan, headers: dict[str, str]) -> Iterator[str]:
     body = "the gateway's limit" if plan.max_body_bytes is None else f"{plan.max_body_bytes} bytes"
     yield f"body       at most {body}"
     if plan.auth_methods:
@@ -114,9 +120,14 @@ def _policies(plan: RoutePlan, headers: dict[str, str]) -> Iterator[str]:
         yield f"identify   {accepted} required; this request brings {offered}"
     else:
         yield "identify   public"
+
+
+def _limits(plan: RoutePlan, everywhere: Sequence[LimitSpec]) -> Iterator[str]:
     for limit in plan.limits:
         yield f"spend      {_limit(limit)}"
-    if not plan.limits:
+    for limit in everywhere:
+        yield f"spend      {_limit(limit)}, over all routes"
+    if not plan.limits and not everywhere:
         yield "spend      no limit"
 
 
@@ -132,9 +143,11 @@ def _forwarding(plan: RoutePlan, path: CanonicalPath) -> Iterator[str]:
     except BadPath as error:
         yield f"400 bad_path: {error}"
         return
-    timeout = service.spec.timeout
-    total = plan.timeout if plan.timeout is not None else timeout.total
-    yield f"timeouts   connect {timeout.connect:g} s, read {timeout.read:g} s, total {total:g} s"
+    connect, first_byte, read, total = plan.seconds
+    yield (
+        f"timeouts   connect {connect:g} s, first byte {first_byte:g} s, read {read:g} s, "
+        f"total {total:g} s"
+    )
     retry = service.spec.retry
     yield f"retry      {retry.attempts} attempts, on {', '.join(retry.on)}"
     breaker = service.spec.breaker
