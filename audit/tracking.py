@@ -105,6 +105,12 @@ def track(
         signal.connect(handler, sender=model, dispatch_uid=f"audit.{model._meta.label}")
 
 
+def label_of(model: type[models.Model]) -> str | None:
+    """What *model* is called in the log; ``None`` when its changes are not recorded."""
+    tracked = _tracked.get(model)
+    return tracked.label if tracked is not None else None
+
+
 def _remember(sender: type[models.Model], instance: models.Model, using: str, **_: Any) -> None:
     stored = None
     if instance.pk is not None:

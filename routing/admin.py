@@ -24,6 +24,7 @@ from routing.models import Revision, RevisionHead, Route, Service, ServiceInstan
 from routing.table import compile_service
 from runtime.console import (
     LISTS_AS_TEXT,
+    ByName,
     ModelAdmin,
     OpenedAdmin,
     ReadOnlyAdmin,
@@ -66,6 +67,7 @@ class ServiceInstanceInline(TabularInline):
     formset = InstanceFormSet
     fields = ("url", "weight", "healthy")
     extra = 0
+    hide_title = True
 
 
 @admin.register(Service)
@@ -112,8 +114,10 @@ class ServiceAdmin(OpenedAdmin):
             {
                 "classes": _COLLAPSED,
                 "fields": (
-                    ("transport", "tls_server_name", "tls_verify"),
-                    ("tls_ca_file", "tls_client_cert", "tls_client_key"),
+                    "transport",
+                    ("tls_server_name", "tls_verify"),
+                    "tls_ca_file",
+                    ("tls_client_cert", "tls_client_key"),
                 ),
                 "description": "How instances are spoken to. TLS is for https URLs; files are PEM, "
                 "on every node, by absolute path.",
@@ -124,7 +128,8 @@ class ServiceAdmin(OpenedAdmin):
             {
                 "classes": _COLLAPSED,
                 "fields": (
-                    ("retry_attempts", "retry_backoff", "retry_max_backoff", "retry_budget"),
+                    ("retry_attempts", "retry_budget"),
+                    ("retry_backoff", "retry_max_backoff"),
                     ("retry_on", "retry_methods"),
                     ("retry_idempotency_key", "retry_hedge_after"),
                 ),
@@ -137,7 +142,8 @@ class ServiceAdmin(OpenedAdmin):
             {
                 "classes": _COLLAPSED,
                 "fields": (
-                    ("breaker_enabled", "breaker_scope", "breaker_failures"),
+                    "breaker_enabled",
+                    ("breaker_scope", "breaker_failures"),
                     ("breaker_failure_threshold", "breaker_failure_ratio"),
                     ("breaker_min_requests", "breaker_window"),
                     ("breaker_slow_seconds", "breaker_slow_ratio"),
@@ -154,7 +160,8 @@ class ServiceAdmin(OpenedAdmin):
                 "classes": _COLLAPSED,
                 "fields": (
                     "health_check_enabled",
-                    ("health_check_type", "health_check_path", "health_check_expect"),
+                    ("health_check_type", "health_check_path"),
+                    "health_check_expect",
                     ("health_check_interval", "health_check_timeout"),
                     ("health_check_unhealthy_after", "health_check_healthy_after"),
                 ),
@@ -210,7 +217,8 @@ class ServiceInstanceAdmin(ModelAdmin):
 
     list_display = ("url", "service", "weight", "healthy")
     list_editable = ("weight", "healthy")
-    list_filter = ("healthy", "service")
+    list_filter = ("healthy", ("service", ByName))
+    list_filter_submit = True
     list_select_related = ("service",)
     search_fields = ("url", "service__name")
     autocomplete_fields = ("service",)
@@ -229,7 +237,8 @@ class RouteAdmin(SwitchedAdmin):
         "enabled",
     )
     list_editable = ("priority", "enabled")
-    list_filter = ("enabled", "auth_required", "service")
+    list_filter = ("enabled", "auth_required", ("service", ByName))
+    list_filter_submit = True
     list_select_related = ("service",)
     search_fields = ("name", "path", "service__name")
     autocomplete_fields = ("service",)
@@ -289,8 +298,9 @@ class RevisionAdmin(ReadOnlyAdmin):
     date_hierarchy = "created_at"
     actions = ["roll_back"]
     fields = (
-        ("number", "is_current", "faults"),
-        ("created_at", "created_by", "source"),
+        ("number", "is_current"),
+        ("created_at", "created_by"),
+        ("source", "faults"),
         "comment",
         "sha256",
         "shown_document",
