@@ -15,9 +15,12 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     search_fields = ("actor", "object_name", "request_id")
     date_hierarchy = "at"
     fields = (
-        ("at", "action", "outcome"),
-        ("actor", "actor_type", "client_ip", "request_id"),
-        ("object_type", "object_id", "object_name"),
+        ("action", "outcome"),
+        ("at", "client_ip"),
+        ("actor", "actor_type"),
+        ("object_type", "object_id"),
+        "object_name",
+        "request_id",
         "what_changed",
         ("node", "sequence"),
         "previous_hash",

@@ -13,9 +13,16 @@ class AuditConfig(AppConfig):
     def ready(self) -> None:
         # Here, not above: models cannot be imported before the app registry is filled.
         from django.contrib.auth import get_user_model
+        from django.contrib.auth.models import Group
 
-        from audit import signins
+        from audit import grants, signins
         from audit.tracking import track
 
         signins.connect()
-        track(get_user_model(), ("username", "is_active", "is_staff", "is_superuser"))
+        track(
+            get_user_model(),
+            ("username", "is_active", "is_staff", "is_superuser", "password"),
+            verbs={"password": "password_changed"},
+        )
+        track(Group, ("name",))
+        grants.connect()

@@ -7,7 +7,7 @@ of each changed field, in the same transaction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -53,8 +53,7 @@ class TrackedQuerySet(models.QuerySet[ModelT]):
 
     @alters_data
     def update(self, **kwargs: Any) -> int:
-        tracked = _tracked.get(self.model)
-        if tracked is None or not set(tracked.fields) & set(kwargs):
+        if self.model not in _tracked or not _written(self.model, kwargs):
             return super().update(**kwargs)
         self._for_write = True
         rows: models.QuerySet[ModelT] = self.model._base_manager.using(self.db)
@@ -106,6 +105,12 @@ def track(
         signal.connect(handler, sender=model, dispatch_uid=f"audit.{model._meta.label}")
 
 
+def label_of(model: type[models.Model]) -> str | None:
+    """What *model* is called in the log; ``None`` when its changes are not recorded."""
+    tracked = _tracked.get(model)
+    return tracked.label if tracked is not None else None
+
+
 def _remember(sender: type[models.Model], instance: models.Model, using: str, **_: Any) -> None:
     stored = None
     if instance.pk is not None:
@@ -113,18 +118,29 @@ def _remember(sender: type[models.Model], instance: models.Model, using: str, **
     setattr(instance, _BEFORE, None if stored is None else _snapshot(stored))
 
 
-def _on_save(instance: models.Model, using: str, **_: Any) -> None:
-    _record_change(instance, instance.__dict__.pop(_BEFORE, None), using)
+def _on_save(
+    instance: models.Model, using: str, update_fields: Collection[str] | None = None, **_: Any
+) -> None:
+    # What else the instance holds, perhaps long read, stands in no row.
+    names = None if update_fields is None else _written(type(instance), update_fields)
+    _record_change(instance, instance.__dict__.pop(_BEFORE, None), using, names)
 
 
 def _on_delete(instance: models.Model, using: str, **_: Any) -> None:
     _write("deleted", instance, dict(_changes(_snapshot(instance), {})), using)
 
 
-def _record_change(row: models.Model, before: Mapping[str, Any] | None, using: str) -> None:
+def _record_change(
+    row: models.Model,
+    before: Mapping[str, Any] | None,
+    using: str,
+    written: Collection[str] | None = None,
+) -> None:
+    """One entry for *row*, of the fields that were *written* (``None``: all)."""
     if type(row) not in _tracked:
         return
-    changes = dict(_changes(before or {}, _snapshot(row)))
+    found = _changes(before or {}, _snapshot(row))
+    changes = {name: change for name, change in found if written is None or name in written}
     if before is None:
         _write("created", row, changes, using)
     elif changes:
@@ -136,6 +152,16 @@ def _record_change(row: models.Model, before: Mapping[str, Any] | None, using: s
 def _write(verb: str, row: models.Model, changes: Mapping[str, Any], using: str) -> None:
     label = _tracked[type(row)].label
     record(f"{label}.{verb}", obj=row, object_type=label, changes=changes, using=using)
+
+
+def _written(model: type[models.Model], names: Collection[str]) -> set[str]:
+    """The tracked fields that a write of *names* writes; a relation may be written by its key."""
+    tracked, given = _tracked[model].fields, set(names)
+    return {
+        field.name
+        for field in model._meta.concrete_fields
+        if field.name in tracked and {field.name, field.attname} & given
+    }
 
 
 def _snapshot(row: models.Model) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
 
 from django.core.asgi import get_asgi_application
 
@@ -22,13 +23,28 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_project.settings")
 control_plane = get_asgi_application()
 
 
+async def _started_node() -> Node:
+    # It leans on models, so it can be imported only now that the apps are loaded.
+    from gateway_project.node import Node
+
+    node = Node()
+    try:
+        await node.start()
+    except BaseException:
+        await node.stop()
+        raise
+    return node
+
+
 class Application:
     """Starts the node with the server's lifespan, or, under servers without one, with the first
-    request.
+    request. A start that failed is tried again with the next.
     """
 
-    def __init__(self) -> None:
-        self._starting: asyncio.Future[Node] | None = None
+    def __init__(self, start: Callable[[], Coroutine[Any, Any, Node]] = _started_node) -> None:
+        self._start = start
+        self._starting: asyncio.Task[Node] | None = None
+        self._node: Node | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope."""
@@ -45,28 +61,33 @@ class Application:
     @property
     def gateway(self) -> Gateway:
         """What the edge serves; only once the server's lifespan has begun."""
-        if self._starting is None:
+        if self._node is None:
             raise RuntimeError("the node is not started")
-        return self._starting.result().gateway
+        return self._node.gateway
 
     def drain(self) -> None:
         """The server was told to stop: ``/ready`` says so from now on, requests are served on."""
-        if self._starting is not None and self._starting.done():
-            self._starting.result().probes.draining = True
+        if self._node is not None:
+            self._node.probes.draining = True
 
     async def node(self) -> Node:
-        """The running node; the first who asks starts it."""
+        """The running node; the first who asks starts it, and may leave before it is started."""
+        if self._node is not None:
+            return self._node
         if self._starting is None:
-            self._starting = asyncio.get_running_loop().create_future()
-            try:
-                node = await _new_node()
-            except BaseException as error:
-                failed, self._starting = self._starting, None
-                failed.set_exception(error)
-                failed.exception()  # those who wait see it; none may wait
-                raise
-            self._starting.set_result(node)
+            self._starting = asyncio.create_task(self._start())
+            self._starting.add_done_callback(self._end_start)
         return await asyncio.shield(self._starting)
+
+    def _end_start(self, starting: asyncio.Task[Node]) -> None:
+        self._starting = None
+        if starting.cancelled():
+            return
+        error = starting.exception()
+        if error is None:
+            self._node = starting.result()
+        else:
+            logger.error("the node could not be started", exc_info=error)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -80,15 +101,6 @@ class Application:
         await receive()
         await node.stop()
         await send({"type": "lifespan.shutdown.complete"})
-
-
-async def _new_node() -> Node:
-    # It leans on models, so it can be imported only now that the apps are loaded.
-    from gateway_project.node import Node
-
-    node = Node()
-    await node.start()
-    return node
 
 
 application = Application()

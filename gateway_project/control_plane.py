@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from typing import Final
 
 import uvicorn
@@ -33,12 +34,19 @@ logger = logging.getLogger(__name__)
 
 
 class ControlPlane:
-    """Starts the process and starts it again whenever it ends; owns its socket and one thread."""
+    """Starts the process and starts it again whenever it ends; owns its socket and one thread.
 
-    def __init__(self, port: int) -> None:
+    *command* is given the number of the socket's descriptor as its last word.
+    """
+
+    def __init__(
+        self, port: int, command: Sequence[str] = (sys.executable, "-m", __name__)
+    ) -> None:
+        self._command = command
         self._socket = socket.create_server(("127.0.0.1", port))
         self._stopping = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
+        self._spawning = threading.Lock()
         self._thread = threading.Thread(target=self._keep_running, name="control-plane")
 
     def start(self) -> None:
@@ -54,32 +62,42 @@ class ControlPlane:
     def stop(self) -> None:
         """SIGTERM, wait for running requests, SIGKILL what is left."""
         self.leave_off()
-        if self._process is not None:
-            self._process.terminate()
+        with self._spawning:
+            process = self._process
+        if process is not None:
+            process.terminate()
             try:
-                self._process.wait(_STOP_SECONDS)
+                process.wait(_STOP_SECONDS)
             except subprocess.TimeoutExpired:
-                self._process.kill()
+                process.kill()
         self._thread.join()
         self._socket.close()
 
     def _spawn(self) -> None:
         descriptor = self._socket.fileno()
-        # Its standard input is this end of a pipe: when this process dies, it reads the end.
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__, str(descriptor)],
-            cwd=PROJECT_DIRECTORY,
-            stdin=subprocess.PIPE,
-            pass_fds=(descriptor,),
-        )
+        with self._spawning:
+            if self._stopping.is_set():
+                return
+            # Its standard input is this end of a pipe: when this process dies, it reads the end.
+            self._process = subprocess.Popen(
+                [*self._command, str(descriptor)],
+                cwd=PROJECT_DIRECTORY,
+                stdin=subprocess.PIPE,
+                pass_fds=(descriptor,),
+            )
 
     def _keep_running(self) -> None:
         while self._process is not None:
-            code = self._process.wait()
+            with self._process as process:
+                code = process.wait()
             if self._stopping.wait(_PAUSE):
                 return
             logger.error("the control plane ended with code %d and is started again", code)
-            self._spawn()
+            try:
+                self._spawn()
+            except OSError:
+                # No memory, no descriptors: perhaps the next time.
+                logger.exception("the control plane could not be started")
 
 
 def control_plane_port() -> int | None:

@@ -85,12 +85,6 @@ class Settings(Variables):
         return bool(self.redis_url or self.redis_host or self.redis_cluster_enabled)
 
     @property
-    def redis_wait(self) -> float:
-        """Seconds a request waits for Redis, or for its cluster."""
-        clustered = self.redis_cluster_enabled
-        return self.redis_cluster_socket_timeout if clustered else self.redis_timeout
-
-    @property
     def uses_shared_secret(self) -> bool:
         """Whether tokens are signed with JWT_SECRET_KEY."""
         return self.jwt_algorithm.startswith("HS")

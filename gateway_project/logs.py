@@ -127,6 +127,14 @@ class Listener:
     def _lines(self, event: Event) -> list[bytes]:
         log_type, moment, given = event
         stamp = datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
+        try:
+            return self._lines_of(log_type, stamp, given)
+        except Exception as error:
+            # One field that cannot be written must not end the thread.
+            unwritable = type(error).__name__
+            return [self._line({"time": stamp, "type": log_type, "unwritable": unwritable})]
+
+    def _lines_of(self, log_type: str, stamp: str, given: Fields) -> list[bytes]:
         if isinstance(given, RequestLine):
             given.time = stamp
             if self._as_json:
@@ -134,15 +142,8 @@ class Listener:
             given = msgspec.structs.asdict(given)
         fields: dict[str, Any] = {"time": stamp, "level": "INFO", "type": log_type, **given}
         trace = "" if self._as_json else fields.pop("traceback", "")
-        try:
-            first = self._line(fields)
-        except Exception as error:
-            # One field that cannot be written must not end the thread.
-            first = self._line(
-                {"time": stamp, "type": log_type, "unwritable": type(error).__name__}
-            )
         # For a person a traceback keeps its lines; the bar keeps them from passing for events.
-        return [first, *(_barred(line) for line in trace.splitlines())]
+        return [self._line(fields), *(_barred(line) for line in trace.splitlines())]
 
 
 def _barred(line: str) -> bytes:

@@ -61,7 +61,7 @@ class Node:
         self._health = HealthSide(self._settings, self._reader, self._writer, self._permitted)
         self._snapshots = Snapshots(self._health.upstreams)
         self._revisions = RevisionWatcher(self._reader, self._settings.var_directory, self._install)
-        self._redis = SharedRedis(self._settings.redis_wait) if redis.configured() else None
+        self._redis = SharedRedis() if redis.configured() else None
         self._quotas = QuotaSide(
             self._settings,
             self._redis.buckets if self._redis is not None else None,

@@ -10,15 +10,18 @@ from gateway_project.env import Settings
 
 def redis_place(settings: Settings) -> dict[str, Any]:
     """The fields of ``runtime.redis.Place``; without a URL or nodes there is no Redis."""
-    clustered = settings.redis_cluster_enabled
+    if settings.redis_cluster_enabled:
+        return {
+            "cluster_nodes": tuple(settings.redis_cluster_nodes),
+            "password": settings.redis_cluster_password,
+            "timeout": settings.redis_cluster_socket_timeout,
+            "max_connections": settings.redis_cluster_max_connections,
+            "prefix": settings.redis_prefix,
+        }
     return {
-        "url": "" if clustered else settings.redis_url or _url(settings),
-        "cluster_nodes": tuple(settings.redis_cluster_nodes) if clustered else (),
-        "password": settings.redis_cluster_password if clustered else "",
-        "timeout": settings.redis_wait,
-        "max_connections": settings.redis_cluster_max_connections
-        if clustered
-        else settings.redis_max_connections,
+        "url": settings.redis_url or _url(settings),
+        "timeout": settings.redis_timeout,
+        "max_connections": settings.redis_max_connections,
         "prefix": settings.redis_prefix,
     }
 

@@ -43,6 +43,7 @@ INSTALLED_APPS = [
     # would load Twisted into every process.
     "gateway_project",
     "unfold",  # before the admin whose templates it replaces
+    "unfold.contrib.filters",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",

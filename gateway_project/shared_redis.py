@@ -18,12 +18,12 @@ _FAILURES = (RedisError, RedisClusterException, OSError)
 
 
 class SharedRedis:
-    """One worker's Redis. *timeout* (seconds) bounds what a request waits for it."""
+    """One worker's Redis."""
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self) -> None:
         place = redis.place()
         self._client = redis.client(place)
-        self.buckets = RedisStore(self._client, prefix=place.prefix, timeout=timeout)
+        self.buckets = RedisStore(self._client, prefix=place.prefix, timeout=place.timeout)
         self.healthy = False
 
     async def start(self, owner: TaskOwner) -> None:

@@ -24,6 +24,7 @@ from keys.digest import GeneratedKey, generate_api_key
 from keys.models import ApiKey, ApiKeyQuerySet, ArchivedApiKey, Consumer
 from runtime.console import (
     LISTS_AS_TEXT,
+    ByName,
     ModelAdmin,
     ReadOnlyAdmin,
     SwitchedAdmin,
@@ -84,7 +85,8 @@ class ApiKeyAdmin(SwitchedAdmin):
         "last_used_at",
         "created_at",
     )
-    list_filter = ("enabled", "consumer")
+    list_filter = ("enabled", ("consumer", ByName))
+    list_filter_submit = True
     list_select_related = ("consumer",)
     search_fields = ("prefix", "name", "consumer__name")
     autocomplete_fields = ("consumer",)
@@ -105,7 +107,8 @@ class ApiKeyAdmin(SwitchedAdmin):
         "History",
         {
             "fields": (
-                ("prefix", "created_at", "created_by"),
+                "prefix",
+                ("created_at", "created_by"),
                 ("last_used_at", "revoked_at"),
                 ("rotated_from", "grace_until"),
             )

@@ -82,7 +82,7 @@ def _read_key(entry: object, algorithms: Collection[str]) -> VerificationKey | N
     if not isinstance(kid, str):
         return None
     algorithm = _ALGORITHMS.get(kind, "")
-    if algorithm not in algorithms or entry.get("alg", algorithm) not in _NAMES[algorithm]:
+    if algorithm not in algorithms or str(entry.get("alg", algorithm)) not in _NAMES[algorithm]:
         return None
     try:
         key: Any = jwt.get_algorithm_by_name(algorithm).from_jwk(entry)

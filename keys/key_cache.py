@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import tempfile
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from keys.issuers import ExternalIssuer
+from runtime.files import replace_file
 
 logger = logging.getLogger(__name__)
 
@@ -49,22 +48,10 @@ class KeyCache:
     def save(self, content: bytes) -> None:
         """Store the key set in *content*, whole or not at all; a failure is logged."""
         try:
-            self._replace(_public_part(content))
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            replace_file(self._path, _public_part(content))
         except OSError:
             logger.exception("a key set cannot be stored; after a restart it is fetched anew")
-
-    def _replace(self, content: bytes) -> None:
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            Path(name).replace(self._path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
 
 
 def _public_part(content: bytes) -> bytes:

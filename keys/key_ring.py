@@ -25,6 +25,7 @@ from keys.errors import UnusableKey
 from keys.jwks import public_jwk
 from keys.signatures import HMAC_ALGORITHMS, VerificationKey
 from keys.signing_keys import PrivateKey, load_private_key, load_public_key
+from runtime.files import replace_file
 
 logger = logging.getLogger(__name__)
 
@@ -170,13 +171,7 @@ def store_key(directory: Path, key: PrivateKey, signs_from: float) -> StoredKey:
     stamp = datetime.fromtimestamp(signs_from, UTC).strftime(_STAMP)
     path = directory / f"{stamp}.{public_jwk(key.public_key())['kid']}.pem"
     content = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    temporary = path.with_suffix(".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(descriptor)
-    temporary.rename(path)
+    replace_file(path, content)
     return _stored(path)
 
 

@@ -39,8 +39,8 @@ _FAILURES = (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError)
 class KeySet:
     """The keys of *issuer*. ``changed`` is called when they are other keys than before.
 
-    ``fetches`` counts attempts. Lives on one event loop; *clock* is monotonic, in seconds. Without
-    *cache* nothing survives a restart.
+    Lives on one event loop; *clock* is monotonic, in seconds. Without *cache* nothing survives a
+    restart.
     """
 
     def __init__(
@@ -53,7 +53,6 @@ class KeySet:
         random: Random | None = None,
     ) -> None:
         self.issuer = issuer
-        self.fetches = 0
         self.healthy = False
         self.changed = changed
         self._cache = cache
@@ -121,7 +120,6 @@ class KeySet:
         return min(REFETCH_SECONDS, 2.0 ** min(self._failures, 10)) * self._random.uniform(0.5, 1)
 
     async def _fetch_once(self) -> None:
-        self.fetches += 1
         self._fetching = True
         self._asked_at = self._clock()
         try:

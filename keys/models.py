@@ -231,15 +231,15 @@ class ApiKey(TrackedModel):
             if not stored.is_usable(now):
                 raise ValidationError("The key is refused already; issue a new one instead.")
             successor, generated = ApiKey.objects.issue(
-                self.consumer,
-                name=self.name,
-                roles=self.roles,
-                permissions=self.permissions,
-                expires_at=self.expires_at,
-                allowed_routes=self.allowed_routes,
-                allowed_networks=self.allowed_networks,
+                stored.consumer,
+                name=stored.name,
+                roles=stored.roles,
+                permissions=stored.permissions,
+                expires_at=stored.expires_at,
+                allowed_routes=stored.allowed_routes,
+                allowed_networks=stored.allowed_networks,
                 created_by=created_by,
-                rotated_from=self,
+                rotated_from=stored,
             )
             self.grace_until = min(now + grace, stored.grace_until or now + grace)
             self.save(update_fields=["grace_until"])

@@ -37,8 +37,6 @@ class VerificationKey:
 
     algorithm: str
     kid: str
-    weakness: str
-    """Why the key is weaker than its algorithm wants; empty when it is not."""
     _material: Any = field(repr=False)
     _cipher: Algorithm = field(repr=False)
 
@@ -62,7 +60,7 @@ class VerificationKey:
             raise UnusableKey(f"not a key for {algorithm}: {error}") from error
         except TypeError as error:
             raise UnusableKey(f"not a key for {algorithm}") from error
-        return cls(algorithm, kid, cipher.check_key_length(material) or "", material, cipher)
+        return cls(algorithm, kid, material, cipher)
 
     def verifies(self, signed: bytes, signature: bytes) -> bool:
         """Whether *signature* over *signed* was made with this key."""

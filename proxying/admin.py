@@ -77,7 +77,8 @@ class BreakerStateAdmin(ReadOnlyAdmin):
             row = BreakerOverride.objects.filter(service=service, instance=instance).first()
             row = row or BreakerOverride(service=service, instance=instance)
             row.order(action, until)
-        self.message_user(request, f"{len(keys)} {action.label}.", messages.SUCCESS)
+        told = f"{action.label.capitalize()}: {len(keys)}. Workers follow within a second."
+        self.message_user(request, told, messages.SUCCESS)
 
 
 @admin.register(BreakerOverride)
@@ -87,7 +88,7 @@ class BreakerOverrideAdmin(ModelAdmin):
     list_display = ("service", "shown_instance", "action", "until", "ordered_at")
     list_filter = ("action", "service")
     search_fields = ("service", "instance")
-    fields = (("service", "instance"), ("action", "until"))
+    fields = (("service", "instance"), "action", "until")
 
     @admin.display(description="instance", ordering="instance")
     def shown_instance(self, row: BreakerOverride) -> str:
@@ -129,4 +130,6 @@ class InstanceHealthAdmin(ReadOnlyAdmin):
 
 
 def _age(moment: datetime) -> str:
-    return f"{timesince(moment, timezone.now())} ago"
+    now = timezone.now()
+    seconds = (now - moment).total_seconds()
+    return f"{max(0, int(seconds))} s ago" if seconds < 60 else f"{timesince(moment, now)} ago"

@@ -7,6 +7,9 @@ still asked. Leans on ``proxying.upstream`` and ``proxying.wire.resolve``.
 from __future__ import annotations
 
 import asyncio
+import os
+from socket import gaierror
+from ssl import SSLError
 
 from proxying.exchange import EMPTY, Headers
 from proxying.headers import GATEWAY_NAME
@@ -37,7 +40,7 @@ class Prober:
         except TimeoutError:
             return f"no answer within {spec.timeout:g} s"
         except (UpstreamError, OSError, UnicodeError, ValueError) as error:
-            return str(error) or type(error).__name__
+            return _told(error)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -67,3 +70,11 @@ class Prober:
         finally:
             answer.close()
         return "" if as_expected(answer.status, spec.expect) else f"status {answer.status}"
+
+
+def _told(error: Exception) -> str:
+    """In words: of what the system refused, asyncio says how it called the system."""
+    cause = error.__cause__ or error
+    if isinstance(cause, OSError) and not isinstance(cause, (SSLError, gaierror)) and cause.errno:
+        return os.strerror(cause.errno)
+    return str(error) or type(error).__name__

@@ -10,12 +10,14 @@ import logging
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from django.db import Error, connections
+from django.db import Error
 
 from proxying.health import Key, Verdict
 from proxying.models import InstanceHealth
 from runtime.database import DatabaseThread
+from runtime.outage import Outage
 from runtime.tasks import repeat
+from runtime.upsert import upsert
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +36,7 @@ class HealthReporter:
         self._latest: list[Verdict] | None = None
         self._written: dict[Key, bool] = {}
         self._written_at = 0.0
-        self.failures = 0
+        self._outage = Outage(logger, "the health of instances is not written: %s")
 
     def __call__(self, verdicts: Iterable[Verdict]) -> None:
         """Note all verdicts of the node."""
@@ -55,9 +57,9 @@ class HealthReporter:
         try:
             await self._database.run(_replace_rows, self._node, verdicts, now)
         except Error as error:
-            self.failures += 1
-            logger.warning("the health of instances is not written: %s", error)
+            self._outage.note_failure(error)
             return
+        self._outage.note_success()
         self._written, self._written_at = states, now.timestamp()
 
 
@@ -74,13 +76,11 @@ def _replace_rows(node: str, verdicts: list[Verdict], now: datetime) -> None:
         )
         for one in verdicts
     ]
-    # MySQL finds the conflict by itself and refuses to be told which unique key is meant.
-    names = connections[InstanceHealth.objects.db].features.supports_update_conflicts_with_target
-    InstanceHealth.objects.bulk_create(
+    upsert(
+        InstanceHealth.objects.all(),
         rows,
-        update_conflicts=True,
-        unique_fields=["service", "instance", "node"] if names else None,
-        update_fields=["healthy", "reason", "changed_at", "checked_at"],
+        unique=["service", "instance", "node"],
+        update=["healthy", "reason", "changed_at", "checked_at"],
     )
     kept = {one.key for one in verdicts}
     mine = InstanceHealth.objects.filter(node=node).values_list("pk", "service", "instance")

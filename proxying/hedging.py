@@ -33,7 +33,12 @@ async def race(
             done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             winner = _winner(running, done)
     finally:
-        await _end(running, winner)
+        try:
+            await _end(running)
+        except BaseException:
+            if winner is not None:
+                winner.close()  # cancelled: nobody is left to take it
+            raise
     return winner
 
 
@@ -41,18 +46,19 @@ def _winner(
     running: dict[asyncio.Task[None], Attempt], done: set[asyncio.Task[None]]
 ) -> Attempt | None:
     for task in done:
-        attempt = running.pop(task)
         task.result()
+        attempt = running.pop(task)
         if not running or (attempt.answer is not None and attempt.cause is None):
             return attempt
         attempt.close()
     return None
 
 
-async def _end(running: dict[asyncio.Task[None], Attempt], winner: Attempt | None) -> None:
+async def _end(running: dict[asyncio.Task[None], Attempt]) -> None:
     for task in running:
         task.cancel()
-    await asyncio.gather(*running, return_exceptions=True)
-    for attempt in running.values():
-        if attempt is not winner:
+    try:
+        await asyncio.gather(*running, return_exceptions=True)
+    finally:
+        for attempt in running.values():
             attempt.close()

@@ -8,21 +8,24 @@ next one to start removes what nobody reported for :data:`FORGOTTEN_AFTER`.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import ParamSpec
 
-from django.db import Error, connections
+from django.db import Error
 
 from proxying import metrics
 from proxying.breaker import State
 from proxying.breakers import Transition
 from proxying.models import BreakerState
 from runtime.database import DatabaseThread
+from runtime.outage import Outage
 from runtime.tasks import repeat
+from runtime.upsert import upsert
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +33,7 @@ P = ParamSpec("P")
 
 _LEVEL = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
 _WRITE_SECONDS = 0.2
+_STOP_SECONDS = 5.0
 _LONGEST_REASON = 255
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _REPORT_AGAIN = timedelta(seconds=15)
@@ -56,7 +60,7 @@ class BreakerReporter:
         self._unwritten: set[tuple[str, str]] = set()
         self._reported_at = _NEVER
         self._as_of: datetime | None = None
-        self.failures = 0
+        self._outage = Outage(logger, "breaker states are not written: %s")
         self.heard: Callable[[Transition, datetime], None] | None = None
         """Told of each change that this worker saw itself, and when that was."""
 
@@ -101,7 +105,9 @@ class BreakerReporter:
             await self._run(_remove_forgotten)
             await repeat(_WRITE_SECONDS, self._write)
         finally:
-            await self._run(_remove_rows, self._node)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_STOP_SECONDS):
+                    await self._run(_remove_rows, self._node)
 
     async def _write(self) -> None:
         now = datetime.now(UTC)
@@ -118,13 +124,13 @@ class BreakerReporter:
             self._unwritten |= keys
 
     async def _run(self, function: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> bool:
-        """Whether the database did it; a failure is counted and logged, and costs nobody else."""
+        """Whether the database did it; a failure costs nobody else."""
         try:
             await self._database.run(function, *args, **kwargs)
         except Error as error:
-            self.failures += 1
-            logger.warning("breaker states are not written: %s", error)
+            self._outage.note_failure(error)
             return False
+        self._outage.note_success()
         return True
 
 
@@ -144,13 +150,11 @@ def _write_rows(
         )
         for (service, instance), report in reports.items()
     ]
-    # MySQL finds the conflict by itself and refuses to be told which unique key is meant.
-    names = connections[BreakerState.objects.db].features.supports_update_conflicts_with_target
-    BreakerState.objects.bulk_create(
+    upsert(
+        BreakerState.objects.all(),
         rows,
-        update_conflicts=True,
-        unique_fields=["service", "instance", "node"] if names else None,
-        update_fields=["state", "reason", "failures", "changed_at", "reported_at"],
+        unique=["service", "instance", "node"],
+        update=["state", "reason", "failures", "changed_at", "reported_at"],
     )
 
 

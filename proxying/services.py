@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from random import Random
 
+from proxying import metrics
 from proxying.adaptive import AdaptiveLimit
 from proxying.balancing import InstanceState
 from proxying.breakers import Breakers, Key
@@ -106,6 +107,8 @@ class Upstreams:
                     state.ramps_from = self._clock() if service in running else None
                 state.weight = state.full_weight = plan.weight
                 kept[service, plan.url] = state
+        for key in self._states.keys() - kept.keys():
+            _forget_limit(self._states[key])
         self._states = kept
 
     def _keep_budgets(self, services: Mapping[str, ServicePlan]) -> None:
@@ -125,11 +128,17 @@ class Upstreams:
 def _adapt(state: InstanceState, spec: OverloadSpec) -> None:
     """Keep what was found out about an instance, under the bounds of *spec*."""
     if not spec.adaptive:
-        state.limit = None
+        _forget_limit(state)
     elif state.limit is None:
         state.limit = AdaptiveLimit(spec.max_requests_per_instance, spec.tolerance)
     else:
         state.limit.adjust(spec.max_requests_per_instance, spec.tolerance)
+
+
+def _forget_limit(state: InstanceState) -> None:
+    if state.limit is not None:
+        state.limit = None
+        metrics.CONCURRENCY_LIMIT.labels(state.service, state.url).set(0)
 
 
 def instances_in_use(plan: ServicePlan) -> list[InstancePlan]:

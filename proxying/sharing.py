@@ -24,6 +24,7 @@ from proxying.breakers import Breakers, Key
 from proxying.models import BreakerOverride, BreakerState
 from proxying.reporting import BreakerReporter
 from runtime.database import DatabaseThread
+from runtime.outage import Outage
 from runtime.tasks import repeat
 
 logger = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ class BreakerSharing:
         self._reporter = reporter
         self._database = database
         self._obeyed: dict[Key, tuple[Breaker, datetime]] = {}
-        self._readable = True
+        self._outage = Outage(logger, "breakers are not shared, each worker uses its own: %s")
         self._wake = asyncio.Event()
 
     async def keep_following(self) -> None:
@@ -79,11 +80,9 @@ class BreakerSharing:
         try:
             seen, orders = await self._database.run(_read, self._node)
         except Error as error:
-            if self._readable:
-                logger.warning("breakers are not shared, each worker uses its own: %s", error)
-            self._readable = False
+            self._outage.note_failure(error)
             return
-        self._readable = True
+        self._outage.note_success()
         self.obey(orders)
         self.follow(seen)
 

@@ -8,7 +8,6 @@ decision 1). What lives longer than a revision (breakers, in-flight counts, budg
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -51,7 +50,6 @@ class Snapshots:
     def __init__(self, upstreams: Upstreams) -> None:
         self._upstreams = upstreams
         self.current: Snapshot | None = None
-        self.installed_at = 0.0
 
     def install(self, number: int, sha256: str, table: Table) -> None:
         """Serve *table* from the next request on."""
@@ -62,13 +60,12 @@ class Snapshots:
                 route,
                 limits[name],
                 upstreams[route.service.name],
-                _timeouts(route),
+                Timeouts(*route.seconds),
             )
             for name, route in table.routes.items()
             if not route.fault
         }
         self.current = Snapshot(number, sha256, table, plans)
-        self.installed_at = time.time()
         metrics.REVISION.set(number)
         logger.info("serving revision %d (%s)", number, sha256[:12])
 
@@ -83,21 +80,3 @@ class Snapshots:
             for name, route in table.routes.items()
             if not route.fault
         }
-
-
-def _timeouts(route: RoutePlan) -> Timeouts:
-    """The route's ``timeout`` is the total; no step may take longer than the whole.
-
-    Where nothing is said of the first byte, a route with a total of its own means that for it.
-    """
-    spec = route.service.spec.timeout
-    total = spec.total if route.timeout is None else route.timeout
-    first_byte = spec.read if route.timeout is None else total
-    if spec.first_byte is not None:
-        first_byte = spec.first_byte
-    return Timeouts(
-        connect=min(spec.connect, total),
-        first_byte=min(first_byte, total),
-        read=spec.read,
-        total=total,
-    )

@@ -10,25 +10,28 @@ from keys.admin import ConsumerAdmin
 from quotas import usage_admin
 from quotas.models import Plan, PlanMembership, RateLimit, RateLimitRecord, RateLimitRollup
 from routing.admin import RouteAdmin
-from runtime.console import ModelAdmin, TabularInline
+from runtime.console import ByName, ModelAdmin, TabularInline
 
 
 class RouteLimitInline(TabularInline):
     model = RateLimit
     fields = ("limit", "per", "burst", "by", "cost", "mode", "on_store_failure")
     extra = 0
+    hide_title = True
 
 
 class ConsumerLimitInline(TabularInline):
     model = RateLimit
     fields = ("limit", "per", "burst", "by", "cost", "mode", "on_store_failure", "override")
     extra = 0
+    hide_title = True
 
 
 class PlanMembershipInline(TabularInline):
     model = PlanMembership
     fields = ("plan",)
     extra = 0
+    hide_title = True
 
 
 class MemberInline(TabularInline):
@@ -36,6 +39,7 @@ class MemberInline(TabularInline):
     fields = ("consumer",)
     autocomplete_fields = ("consumer",)
     extra = 0
+    hide_title = True
 
 
 # Routes and keys are lower floors and may not know of limits, so they add themselves to the pages.
@@ -47,7 +51,8 @@ ConsumerAdmin.inlines.extend([PlanMembershipInline, ConsumerLimitInline])
 class RateLimitAdmin(ModelAdmin):
     list_display = ("owner", "limit", "per", "burst", "by", "mode", "on_store_failure")
     list_editable = ("limit", "burst", "mode")
-    list_filter = ("mode", "per", "on_store_failure", "route")
+    list_filter = ("mode", "per", "on_store_failure", ("route", ByName))
+    list_filter_submit = True
     list_select_related = ("route", "consumer")
     search_fields = ("route__name", "consumer__name", "by")
     autocomplete_fields = ("route", "consumer")

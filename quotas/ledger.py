@@ -29,6 +29,7 @@ from quotas.records import WINDOW, readable
 from quotas.rules import quota_key
 from quotas.stores.base import QuotaStore
 from runtime.database import DatabaseThread
+from runtime.outage import Outage
 from runtime.tasks import repeat
 
 logger = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ class PlanLedger:
         self._lost: dict[_Quota, list[float]] = {}
         self._told: set[tuple[_Quota, int]] = set()
         self._to_tell: dict[tuple[_Quota, int], int] = {}
-        self.failures = 0
+        self._outage = Outage(logger, "quotas cannot be restored or warned of now: %s")
 
     def note(self, identity: str, usages: Iterable[Usage]) -> None:
         """A request of the consumer called *identity* left its quotas so."""
@@ -79,16 +80,24 @@ class PlanLedger:
     async def look(self) -> None:
         """Do what is due."""
         now = asyncio.get_running_loop().time()
-        for quota, due in list(self._lost.items()):
-            if due[0] <= now and await self._restore(quota):
+        try:
+            for quota, due in list(self._lost.items()):
+                if due[0] > now:
+                    continue
+                self._lost[quota] = self._lost.pop(quota)  # one that fails is not the first again
+                await self._restore(quota)
                 due.pop(0)
-            if not due:
-                self._lost.pop(quota, None)
-        while self._to_tell:
-            (quota, percent), used = next(iter(self._to_tell.items()))
-            if not await self._tell(quota, percent, used):
-                break
-            del self._to_tell[quota, percent]
+                if not due and self._lost[quota] is due:
+                    del self._lost[quota]
+            while self._to_tell:
+                (quota, percent), used = next(iter(self._to_tell.items()))
+                await self._tell(quota, percent, used)
+                del self._to_tell[quota, percent]
+        except (Error, StoreUnavailable) as error:
+            # The others would fail as well, and each of them costs a look at the database.
+            self._outage.note_failure(error)
+        else:
+            self._outage.note_success()
 
     def _begin(self, quota: _Quota) -> None:
         if len(self._lost) < _MOST_REMEMBERED:
@@ -105,30 +114,15 @@ class PlanLedger:
                 self._told.add((quota, percent))
                 self._to_tell[quota, percent] = used
 
-    async def _restore(self, quota: _Quota) -> bool:
+    async def _restore(self, quota: _Quota) -> None:
         key = quota_key(quota.rule, quota.identity)
-        try:
-            used = await self._database.run(_used, quota)
-            if used:
-                await self._store.restore(quota.rule, key, used, quota.start)
-        except (Error, StoreUnavailable) as error:
-            self._note_failure(error)
-            return False
-        return True
+        used = await self._database.run(_used, quota)
+        if used:
+            await self._store.restore(quota.rule, key, used, quota.start)
 
-    async def _tell(self, quota: _Quota, percent: int, used: int) -> bool:
-        try:
-            first = await self._database.run(_write_notice, quota, percent, used)
-        except Error as error:
-            self._note_failure(error)
-            return False
-        if first:
+    async def _tell(self, quota: _Quota, percent: int, used: int) -> None:
+        if await self._database.run(_write_notice, quota, percent, used):
             metrics.PLAN_NOTICES.labels(quota.rule.plan, str(percent)).inc()
-        return True
-
-    def _note_failure(self, error: Exception) -> None:
-        self.failures += 1
-        logger.warning("quotas cannot be restored or warned of now: %s", error)
 
 
 def _used(quota: _Quota) -> int:

@@ -72,7 +72,7 @@ def _changed(using: str, *, instance: Any = None, created: bool = False, **_: An
 
 
 def read_policies(consumer_ids: Collection[int]) -> Mapping[int, ConsumerPolicy]:
-    """The policies of these consumers; three queries at most."""
+    """The policies of these consumers; four queries at most."""
     rows = RateLimit.objects.filter(consumer_id__in=consumer_ids)
     limits = specs_by(rows, "consumer_id")
     members = PlanMembership.objects.filter(consumer_id__in=consumer_ids).select_related("plan")

@@ -17,14 +17,16 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import NamedTuple
 
-from django.db import Error, connections
+from django.db import Error
 
 from quotas import metrics
 from quotas.bucket import Decision
 from quotas.models import RateLimitRecord
 from quotas.models.record import LONGEST_IDENTIFIER
 from runtime.database import DatabaseThread
+from runtime.outage import Outage
 from runtime.tasks import repeat
+from runtime.upsert import upsert
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +94,11 @@ class Recorder:
         self._changed: set[_Window] = set()
         self._waiting: list[asyncio.Future[None]] = []
         self._wake = asyncio.Event()
-        self._failing = False
+        self._outage = Outage(
+            logger,
+            "limit records are not written, they are kept: %s",
+            "limit records are written again",
+        )
         self.failures = 0
 
     @property
@@ -122,7 +128,7 @@ class Recorder:
         """Wait until what was counted so far is in the database, two seconds at most; not at all
         while the database fails.
         """
-        if self._failing:
+        if self._outage.lasts:
             return
         done = asyncio.get_running_loop().create_future()
         self._waiting.append(done)
@@ -162,13 +168,9 @@ class Recorder:
         except Error as error:
             self.failures += 1
             metrics.RECORD_FAILURES.inc()
-            if not self._failing:
-                logger.warning("limit records are not written, they are kept: %s", error)
-            self._failing = True
+            self._outage.note_failure(error)
         else:
-            if self._failing:
-                logger.info("limit records are written again")
-            self._failing = False
+            self._outage.note_success()
         finally:
             self._changed.update(windows)
         self._forget_past()
@@ -224,16 +226,12 @@ def _write(node: str, rows: Iterable[_Row]) -> None:
         )
         for row in rows
     ]
-    # MySQL finds the conflict by itself and refuses to be told which unique key is meant.
-    names = connections[RateLimitRecord.objects.db].features.supports_update_conflicts_with_target
-    RateLimitRecord.objects.bulk_create(
+    upsert(
+        RateLimitRecord.objects.all(),
         records,
+        unique=["identifier", "window_type", "window_start", "route", "node"],
+        update=["allowed", "refused", "would_refuse", "last_at"],
         batch_size=_BATCH,
-        update_conflicts=True,
-        unique_fields=["identifier", "window_type", "window_start", "route", "node"]
-        if names
-        else None,
-        update_fields=["allowed", "refused", "would_refuse", "last_at"],
     )
 
 

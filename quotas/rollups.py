@@ -14,13 +14,15 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from django.db import Error, connections, transaction
+from django.db import Error, transaction
 from django.db.models import QuerySet
 
 from quotas.history import COUNTS
 from quotas.models import RateLimitRecord, RateLimitRollup, RollupState
 from runtime.database import DatabaseThread
+from runtime.outage import Outage
 from runtime.tasks import repeat
+from runtime.upsert import upsert
 
 logger = logging.getLogger(__name__)
 
@@ -38,11 +40,15 @@ _LATE = timedelta(hours=2)
 async def keep_summing(database: DatabaseThread) -> None:
     """Sum what is new whenever it is due, until cancelled."""
 
+    outage = Outage(logger, "usage cannot be summed now: %s")
+
     async def look() -> None:
         try:
             await database.run(sum_if_due)
         except Error as error:
-            logger.warning("usage cannot be summed now: %s", error)
+            outage.note_failure(error)
+        else:
+            outage.note_success()
 
     await repeat(_LOOK_SECONDS, look)
 
@@ -121,15 +127,9 @@ def _sums(
 
 
 def _store(sums: Iterator[RateLimitRollup]) -> int:
-    features = connections[RateLimitRollup.objects.db].features
     unique = ["window_type", "window_start", "identifier", "route"]
     number = 0
     while batch := list(islice(sums, _BATCH)):
-        RateLimitRollup.objects.bulk_create(
-            batch,
-            update_conflicts=True,
-            unique_fields=unique if features.supports_update_conflicts_with_target else None,
-            update_fields=list(COUNTS),
-        )
+        upsert(RateLimitRollup.objects.all(), batch, unique=unique, update=COUNTS)
         number += len(batch)
     return number

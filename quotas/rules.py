@@ -41,11 +41,6 @@ class RouteLimits:
     own: tuple[Rule, ...] = ()
     everywhere: tuple[Rule, ...] = ()
 
-    @property
-    def all(self) -> tuple[Rule, ...]:
-        """The narrowest first."""
-        return self.own + self.everywhere
-
 
 def compile_limits(route: RoutePlan, everywhere: Sequence[LimitSpec] = ()) -> RouteLimits:
     """What applies to *route*, given the limits over all routes. Raises ``BadRule``."""

@@ -25,6 +25,7 @@ from routing.overlaps import unreachable
 from routing.table import compile_service
 from runtime.console import (
     LISTS_AS_TEXT,
+    ByName,
     ModelAdmin,
     OpenedAdmin,
     ReadOnlyAdmin,
@@ -67,6 +68,7 @@ class ServiceInstanceInline(TabularInline):
     formset = InstanceFormSet
     fields = ("url", "weight", "healthy")
     extra = 0
+    hide_title = True
 
 
 @admin.register(Service)
@@ -113,8 +115,10 @@ class ServiceAdmin(OpenedAdmin):
             {
                 "classes": _COLLAPSED,
                 "fields": (
-                    ("transport", "tls_server_name", "tls_verify"),
-                    ("tls_ca_file", "tls_client_cert", "tls_client_key"),
+                    "transport",
+                    ("tls_server_name", "tls_verify"),
+                    "tls_ca_file",
+                    ("tls_client_cert", "tls_client_key"),
                 ),
                 "description": "How instances are spoken to. TLS is for https URLs; files are PEM, "
                 "on every node, by absolute path.",
@@ -125,7 +129,8 @@ class ServiceAdmin(OpenedAdmin):
             {
                 "classes": _COLLAPSED,
                 "fields": (
-                    ("retry_attempts", "retry_backoff", "retry_max_backoff", "retry_budget"),
+                    ("retry_attempts", "retry_budget"),
+                    ("retry_backoff", "retry_max_backoff"),
                     ("retry_on", "retry_methods"),
                     ("retry_idempotency_key", "retry_hedge_after"),
                 ),
@@ -138,7 +143,8 @@ class ServiceAdmin(OpenedAdmin):
             {
                 "classes": _COLLAPSED,
                 "fields": (
-                    ("breaker_enabled", "breaker_scope", "breaker_failures"),
+                    "breaker_enabled",
+                    ("breaker_scope", "breaker_failures"),
                     ("breaker_failure_threshold", "breaker_failure_ratio"),
                     ("breaker_min_requests", "breaker_window"),
                     ("breaker_slow_seconds", "breaker_slow_ratio"),
@@ -155,7 +161,8 @@ class ServiceAdmin(OpenedAdmin):
                 "classes": _COLLAPSED,
                 "fields": (
                     "health_check_enabled",
-                    ("health_check_type", "health_check_path", "health_check_expect"),
+                    ("health_check_type", "health_check_path"),
+                    "health_check_expect",
                     ("health_check_interval", "health_check_timeout"),
                     ("health_check_unhealthy_after", "health_check_healthy_after"),
                 ),
@@ -211,7 +218,8 @@ class ServiceInstanceAdmin(ModelAdmin):
 
     list_display = ("url", "service", "weight", "healthy")
     list_editable = ("weight", "healthy")
-    list_filter = ("healthy", "service")
+    list_filter = ("healthy", ("service", ByName))
+    list_filter_submit = True
     list_select_related = ("service",)
     search_fields = ("url", "service__name")
     autocomplete_fields = ("service",)
@@ -230,7 +238,8 @@ class RouteAdmin(SwitchedAdmin):
         "enabled",
     )
     list_editable = ("priority", "enabled")
-    list_filter = ("enabled", "auth_required", "service")
+    list_filter = ("enabled", "auth_required", ("service", ByName))
+    list_filter_submit = True
     list_select_related = ("service",)
     search_fields = ("name", "path", "service__name")
     autocomplete_fields = ("service",)
@@ -298,8 +307,9 @@ class RevisionAdmin(ReadOnlyAdmin):
     date_hierarchy = "created_at"
     actions = ["roll_back"]
     fields = (
-        ("number", "is_current", "faults"),
-        ("created_at", "created_by", "source"),
+        ("number", "is_current"),
+        ("created_at", "created_by"),
+        ("source", "faults"),
         "comment",
         "sha256",
         "shown_document",
@@ -309,7 +319,8 @@ class RevisionAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Revision]:
         head = RevisionHead.objects.filter(number=OuterRef("number"))
         queryset: QuerySet[Revision] = super().get_queryset(request)
-        return queryset.annotate(current=Exists(head))
+        # A document may be megabytes, and a list shows none.
+        return queryset.defer("document").annotate(current=Exists(head))
 
     @admin.display(description="current", boolean=True)
     def is_current(self, row: Any) -> bool:

@@ -1,20 +1,19 @@
 """The last good document on disk: what a node serves when the database cannot be reached.
 
 One file, ``last_good.json`` in the var directory, written whole or not at all and believed only
-if its SHA-256 is right. Leans on the file system; called in a thread, never on the loop.
+if its SHA-256 is right. Leans on ``runtime.files``; called in a thread, never on the loop.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from routing.document import digest
+from runtime.files import replace_file
 
 logger = logging.getLogger(__name__)
 
@@ -47,17 +46,7 @@ def save(directory: Path, published: Published) -> None:
     content = msgspec.json.encode(
         _Stored(published.number, published.sha256, msgspec.Raw(published.document))
     )
-    handle, name = tempfile.mkstemp(dir=directory, prefix=f".{FILE_NAME}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(name).replace(directory / FILE_NAME)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    _sync(directory)
+    replace_file(directory / FILE_NAME, content)
 
 
 def load(directory: Path) -> Published | None:
@@ -75,12 +64,3 @@ def load(directory: Path) -> Published | None:
         logger.error("the last good document does not match its checksum and is ignored")
         return None
     return published
-
-
-def _sync(directory: Path) -> None:
-    """Make the rename itself survive a power cut."""
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -82,6 +82,20 @@ class RoutePlan:
     index: int
     spec: RouteSpec
 
+    @property
+    def seconds(self) -> tuple[float, float, float, float]:
+        """At most to connect, for the head of the answer, between two reads, and in all.
+
+        The route's ``timeout`` is the total; no step may take longer than the whole. Where nothing
+        is said of the head, a route with a total of its own means that for it.
+        """
+        spec = self.service.spec.timeout
+        total = spec.total if self.timeout is None else self.timeout
+        first_byte = spec.read if self.timeout is None else total
+        if spec.first_byte is not None:
+            first_byte = spec.first_byte
+        return min(spec.connect, total), min(first_byte, total), spec.read, total
+
     def upstream_path(self, path: CanonicalPath) -> str:
         """The path to forward for a request of this route; raises ``BadPath``."""
         seen = path.variant(merge_slashes=self.merge_slashes)

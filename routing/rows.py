@@ -134,8 +134,16 @@ def one_of(field: str, values: Iterable[str], name: str) -> models.CheckConstrai
     return models.CheckConstraint(condition=models.Q(**{f"{field}__in": list(values)}), name=name)
 
 
-def at_most_one(*names: str) -> models.Q:
-    """Each of these fields is a share: above 0, up to 1."""
+def positive(*names: str) -> models.Q:
+    """Each of these fields is above zero."""
+    condition = models.Q()
+    for name in names:
+        condition &= models.Q(**{f"{name}__gt": 0})
+    return condition
+
+
+def is_share(*names: str) -> models.Q:
+    """Each of these fields is above 0, up to 1."""
     bounds = {f"{name}__{bound}": int(bound == "lte") for name in names for bound in ("gt", "lte")}
     return models.Q(**bounds)
 

@@ -39,7 +39,7 @@ class Version(NamedTuple):
 
 
 class DamagedRevisionError(Exception):
-    """A stored document is not the one that was hashed."""
+    """A stored document is not there, or not the one that was hashed."""
 
 
 def read_version() -> Version:
@@ -53,9 +53,11 @@ def load_current() -> Published | None:
     """The current revision; ``None`` before the first publish. Raises DamagedRevisionError."""
     using = database()
     version = read_version()
+    if not version.number:
+        return None
     stored = Revision.objects.using(using).filter(number=version.number).first()
     if stored is None:
-        return None
+        raise DamagedRevisionError(f"revision {version.number} is current and not there")
     published = Published(stored.number, stored.sha256, stored.document.encode())
     if not published.intact:
         raise DamagedRevisionError(f"revision {stored.number} does not match its checksum")

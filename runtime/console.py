@@ -18,11 +18,13 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin, TabularInline
+from unfold.contrib.filters.admin import AutocompleteSelectFilter as ByName
 from unfold.decorators import display as unfold_display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 __all__ = [
     "LISTS_AS_TEXT",
+    "ByName",
     "ListField",
     "ModelAdmin",
     "OpenedAdmin",
@@ -104,7 +106,17 @@ class SwitchedAdmin(OpenedAdmin):
 
 
 class ReadOnlyAdmin(ModelAdmin):
-    """Rows the gateway writes and people only read."""
+    """Rows the gateway writes and people only read; their changes are not recorded."""
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        context = {**(extra_context or {}), "show_history": False}
+        return super().changeform_view(request, object_id, form_url, context)
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

@@ -1,4 +1,4 @@
-"""The one way from the event loop to the ORM: a named thread with a bounded queue.
+"""The one way from the event loop to the ORM: a named thread, one call after the other.
 
 Django's async ORM is a shared thread in disguise. A node owns three of these instead: one reads
 (key look-ups, revision polls), one writes (records, audit, last used), one sums the records. A slow

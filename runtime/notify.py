@@ -22,7 +22,7 @@ from redis.exceptions import RedisError
 
 from runtime import redis as stores
 from runtime.database import DatabaseThread
-from runtime.tasks import TaskOwner, repeat
+from runtime.tasks import Pauses, TaskOwner, repeat
 
 logger = logging.getLogger(__name__)
 
@@ -60,18 +60,16 @@ async def listen(
     A subscription that breaks is made anew, *failed* being told; what was said meanwhile is lost.
     """
     channels = [stores.channel(name) for name in topics]
-    pause = _FIRST_PAUSE
+    pauses = Pauses(_FIRST_PAUSE, _LONGEST_PAUSE)
     while True:
         try:
             async with aclosing(stores.messages(channels)) as messages:
                 async for message in messages:
-                    pause = _FIRST_PAUSE
                     heard(message)
         except (RedisError, OSError) as error:
             failed()
             logger.warning("no notifications from Redis (%s); polling goes on", error)
-        await asyncio.sleep(pause)
-        pause = min(pause * 2, _LONGEST_PAUSE)
+        await asyncio.sleep(pauses.next())
 
 
 @dataclass(slots=True)
@@ -80,6 +78,8 @@ class _Topic(Generic[VersionT]):
     read: Callable[[], VersionT]
     changed: Callable[[VersionT], Awaitable[None]]
     seen: VersionT | None = None
+    refused: VersionT | None = None
+    """The version that could not be taken over last."""
     healthy: bool | None = None
     """Whether the last read succeeded; ``None`` before the first."""
 
@@ -154,11 +154,15 @@ class Watcher:
             return
         try:
             await topic.changed(version)
-        except Exception:
+        except Exception as error:
             self.failures += 1
-            logger.exception("%s changed, but the change was not taken over", topic.name)
+            if topic.refused != version:
+                logger.exception("%s changed, but the change was not taken over", topic.name)
+            else:
+                logger.debug("the change of %s is still not taken over: %s", topic.name, error)
+            topic.refused = version
         else:
-            topic.seen = version
+            topic.seen, topic.refused = version, None
 
     async def _poll(self) -> None:
         with _lock:

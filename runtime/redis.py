@@ -8,6 +8,7 @@ Django's settings, ``REDIS`` (see :class:`Place`). Leans on redis-py and ``djang
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -35,6 +36,7 @@ DEFAULT_TIMEOUT = 0.1
 _MOST_CONNECTIONS = 50
 _SILENCE = 30.0
 """Seconds without a message after which a subscription asks whether Redis is still there."""
+_SUBSCRIBE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,8 @@ async def messages(names: Sequence[str]) -> AsyncGenerator[bytes, None]:
     options = _options(here.timeout) | {"socket_timeout": None}
     subscriber = Redis.from_url(_any_url(here), **options)
     async with subscriber, subscriber.pubsub() as pubsub:
-        await pubsub.subscribe(*names)
+        async with asyncio.timeout(_SUBSCRIBE_SECONDS):
+            await pubsub.subscribe(*names)
         asked = False
         while True:
             message = await pubsub.get_message(timeout=_SILENCE)

@@ -17,6 +17,28 @@ _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
 
 
+class Pauses:
+    """How long to wait before the next try: twice as long each time, up to *longest* seconds.
+
+    After a try that lasted longer than *longest* it begins with *first* again.
+    """
+
+    def __init__(self, first: float, longest: float) -> None:
+        self._first = first
+        self._longest = longest
+        self._next = first
+        self._began = asyncio.get_running_loop().time()
+
+    def next(self) -> float:
+        """Seconds to wait after the try that has just failed; the next one begins then."""
+        now = asyncio.get_running_loop().time()
+        if now - self._began > self._longest:
+            self._next = self._first
+        pause, self._next = self._next, min(self._next * 2, self._longest)
+        self._began = now + pause
+        return pause
+
+
 class TaskOwner:
     """Owns a node's long-lived tasks; :meth:`stop` ends and awaits every one of them."""
 
@@ -32,15 +54,15 @@ class TaskOwner:
         self._tasks[name] = asyncio.create_task(self._keep_running(name, work), name=name)
 
     async def _keep_running(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        pause = _FIRST_PAUSE
+        pauses = Pauses(_FIRST_PAUSE, _LONGEST_PAUSE)
         while True:
             try:
                 await work()
             except Exception:
                 self.failures[name] += 1
+                pause = pauses.next()
                 logger.exception("background task %s failed; again in %.1f s", name, pause)
                 await asyncio.sleep(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE)
             else:
                 return
 

@@ -49,6 +49,16 @@ async def test_a_stalled_server_receives_a_command_at_most_once(
     assert server.received.count(b"INCR") <= 1
 
 
+async def test_a_stalled_server_ends_a_subscription(
+    silent: tuple[SilentServer, str], settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stores, "_SUBSCRIBE_SECONDS", 0.1)
+    settings.REDIS = {"url": silent[1]}
+    async with asyncio.timeout(5):
+        with pytest.raises(TimeoutError):
+            await anext(stores.messages(["topic"]))
+
+
 @pytest.mark.services
 async def test_more_callers_than_connections_wait_for_their_turn(redis_server: Server) -> None:
     client = stores.connect(redis_server.url, timeout=5, max_connections=2)

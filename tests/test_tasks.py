@@ -8,7 +8,8 @@ from statistics import median
 
 import pytest
 
-from runtime.tasks import repeat
+from runtime import tasks
+from runtime.tasks import TaskOwner, repeat
 
 INTERVAL = 0.05
 
@@ -39,3 +40,27 @@ async def test_steady_work_begins_once_an_interval() -> None:
 
 async def test_steady_work_that_takes_longer_begins_again_at_once() -> None:
     assert await rhythm(INTERVAL * 2, steady=True) < 3 * INTERVAL
+
+
+async def test_work_that_ran_for_long_begins_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "_FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(tasks, "_LONGEST_PAUSE", 0.1)
+    begun: list[float] = []
+    ended: list[float] = []
+    loop, enough = asyncio.get_running_loop(), asyncio.Event()
+
+    async def work() -> None:
+        begun.append(loop.time())
+        if len(begun) == 12:
+            enough.set()
+        await asyncio.sleep(0.15 if len(begun) > 9 else 0)
+        ended.append(loop.time())
+        raise ValueError
+
+    owner = TaskOwner()
+    owner.start("work", work)
+    await enough.wait()
+    await owner.stop()
+    pauses = [begin - end for begin, end in zip(begun[1:], ended, strict=False)]
+    assert pauses[8] > 0.1
+    assert max(pauses[9:]) < 0.1

@@ -19,19 +19,28 @@ from gateway_project.api.problems import Refusal
 from routing.files import MAX_BYTES
 
 
-class JsonParser(BaseParser):
-    """JSON as plain data."""
-
-    media_type = "application/json"
-
+class _TextParser(BaseParser):
     def parse(
         self,
         stream: IO[bytes],
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
+        return self.read(_text(stream))
+
+    def read(self, text: str) -> Any:
+        """What the view gets."""
+        return text
+
+
+class JsonParser(_TextParser):
+    """JSON as plain data."""
+
+    media_type = "application/json"
+
+    def read(self, text: str) -> Any:
         try:
-            return json.loads(_text(stream), object_pairs_hook=_once, parse_constant=_no_number)
+            return json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
         except RecursionError:
             raise ParseError("not JSON: nested too deeply") from None
         except ValueError as error:
@@ -52,18 +61,10 @@ class JsonBodies(APIView):
         return [JsonParser(), MergePatchParser()] if is_patch else [JsonParser()]
 
 
-class YamlParser(BaseParser):
+class YamlParser(_TextParser):
     """YAML as text, to be read as files are."""
 
     media_type = "application/yaml"
-
-    def parse(
-        self,
-        stream: IO[bytes],
-        media_type: str | None = None,
-        parser_context: Mapping[str, Any] | None = None,
-    ) -> Any:
-        return _text(stream)
 
 
 class OtherYamlParser(YamlParser):

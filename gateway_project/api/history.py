@@ -8,6 +8,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any, get_args
 
+from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework.decorators import action
 from rest_framework.exceptions import NotFound
@@ -60,6 +61,10 @@ class RevisionViewSet(_ReadViewSet, RetrieveModelMixin):
         "until": listing.moment("created_at__lt"),
     }
     orders = ("number",)
+
+    def get_queryset(self) -> QuerySet[Revision]:
+        rows: QuerySet[Revision] = super().get_queryset()
+        return rows.defer("document") if self.action == "list" else rows
 
     def get_serializer_class(self) -> type[BaseSerializer[Any]]:
         return RevisionSerializer if self.action == "list" else FullRevisionSerializer

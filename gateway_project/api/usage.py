@@ -10,20 +10,20 @@ from http import HTTPStatus
 from typing import Any, ClassVar
 
 from django.db import transaction
-from django.db.models import ProtectedError, QuerySet
+from django.db.models import ProtectedError
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.viewsets import ModelViewSet
 
 from gateway_project.api import listing
 from gateway_project.api.access import ActionView, permissions_on
-from gateway_project.api.bodies import JsonBodies
+from gateway_project.api.callers import LockedViewSet
 from gateway_project.api.problems import Refusal
 from gateway_project.api.schema import ApiSchema
+from gateway_project.api.serializers import ModelSerializer
 from keys.models import Consumer
 from quotas import reports
 from quotas.models import Plan, PlanMembership, RateLimitRollup
@@ -122,7 +122,7 @@ class _Members(serializers.ListField):
         return sorted(members, key=lambda consumer: consumer.name)
 
 
-class PlanSerializer(serializers.ModelSerializer[Plan]):
+class PlanSerializer(ModelSerializer[Plan]):
     """A plan with the names of its consumers. Who is named leaves the plan it was in."""
 
     consumers = _Members(
@@ -157,12 +157,9 @@ def _fill(plan: Plan, consumers: Iterable[Consumer]) -> None:
         PlanMembership.objects.update_or_create(consumer=consumer, defaults={"plan": plan})
 
 
-class PlanViewSet(JsonBodies, ActionView, ModelViewSet[Any]):
+class PlanViewSet(LockedViewSet):
     """Daily and monthly quotas that consumers have."""
 
-    schema = ApiSchema()
-    pagination_class = listing.Pages
-    filter_backends = [listing.QueryFilter]
     queryset = Plan.objects.prefetch_related("memberships__consumer")
     serializer_class = PlanSerializer
     lookup_field = "name"
@@ -172,19 +169,10 @@ class PlanViewSet(JsonBodies, ActionView, ModelViewSet[Any]):
     filters = {"consumer": listing.text("memberships__consumer__name")}
     orders = ("name",)
 
-    def get_queryset(self) -> QuerySet[Any]:
-        rows = super().get_queryset()
-        return rows if self.request.method in ("GET", "HEAD") else rows.select_for_update()
-
     @transaction.atomic
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return super().create(request, *args, **kwargs)
 
-    @transaction.atomic
-    def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return super().update(request, *args, **kwargs)
-
-    @transaction.atomic
     def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         try:
             return super().destroy(request, *args, **kwargs)

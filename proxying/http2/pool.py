@@ -10,6 +10,7 @@ import asyncio
 import socket
 import ssl
 from collections import deque
+from contextlib import suppress
 
 from proxying.http2.connection import Connection
 from proxying.upstream.base import (
@@ -77,40 +78,54 @@ class Pool:
             self._asking -= 1
             if not self._asking and self._making is not None:
                 self._making.cancel()  # nobody waits for it any more
+                self._making = None  # nor may whoever asks before it has ended
 
     async def _acquire(self) -> Connection:
+        waited = False
         while True:
             if self._closed:
                 raise ConnectFailed("the transport is closed")
-            for connection in self._connections:
-                if connection.has_room:
-                    return connection
-            if self._making is None and len(self._connections) < self._most:
-                self._making = self._loop.create_task(self._make())
-                self._making.add_done_callback(self._made)
-            if self._making is None:
-                await self._turn()
-                continue
-            connection = await asyncio.shield(self._making)
-            if connection.has_room:
+            connection = next((each for each in self._connections if each.has_room), None)
+            if connection is not None:
+                if waited:
+                    self.roomier()  # where there was room for one, there may be for the next
                 return connection
+            making = self._connecting()
+            if making is not None:
+                await asyncio.shield(making)
+            else:
+                await self._turn(again=waited)
+                waited = True
 
-    async def _turn(self) -> None:
-        if len(self._waiters) >= _MOST_WAITING:
+    def _connecting(self) -> asyncio.Task[Connection] | None:
+        """Another connection on its way, if there may be one."""
+        if self._making is None and len(self._connections) < self._most:
+            self._making = self._loop.create_task(self._make())
+            self._making.add_done_callback(self._made)
+        return self._making
+
+    async def _turn(self, *, again: bool) -> None:
+        """Until there may be room; who comes *again* finding none keeps its place."""
+        if len(self._waiters) >= _MOST_WAITING and not again:
             raise ConnectFailed("too many requests wait for a connection")
         waiter = self._loop.create_future()
-        self._waiters.append(waiter)
+        if again:
+            self._waiters.appendleft(waiter)
+        else:
+            self._waiters.append(waiter)
         try:
             await waiter
         except asyncio.CancelledError:
             if waiter.cancelled():
-                self._waiters.remove(waiter)
+                with suppress(ValueError):  # it was passed over in the same moment
+                    self._waiters.remove(waiter)
             else:
                 self.roomier()
             raise
 
     def _made(self, task: asyncio.Task[Connection]) -> None:
-        self._making = None
+        if self._making is task:
+            self._making = None
         if not task.cancelled():
             task.exception()  # whoever waits sees it; none may wait
         self.roomier()

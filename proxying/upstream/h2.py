@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 
-from proxying.http2.connection import Connection
 from proxying.http2.messages import request_fields
 from proxying.http2.pool import Pool
 from proxying.http2.stream import Stream
@@ -21,18 +20,14 @@ from proxying.upstream.base import (
     Timeouts,
     UpstreamRequest,
 )
-from proxying.upstream.native import OriginKey, is_repeatable
+from proxying.upstream.pooled import PooledTransport, is_repeatable, time_to_connect
 from proxying.wire.resolve import AddressRule
 
 _TRIES = 2
 
 
-class H2Transport:
-    """A ``Transport``. Belongs to the event loop it is first used on.
-
-    *tls* is for origins whose link brings no context. *allowed* is asked for every address before
-    it is connected to, unless the link says otherwise.
-    """
+class H2Transport(PooledTransport[Pool]):
+    """A ``Transport``."""
 
     def __init__(
         self,
@@ -41,11 +36,8 @@ class H2Transport:
         tls: ssl.SSLContext | None = None,
         allowed: AddressRule | None = None,
     ) -> None:
+        super().__init__(["h2"], tls=tls, allowed=allowed)
         self._most = max_connections_per_origin
-        self._tls = tls
-        self._allowed = allowed
-        self._pools: dict[OriginKey, Pool] = {}
-        self._closed = False
 
     @property
     def open(self) -> int:
@@ -64,7 +56,7 @@ class H2Transport:
         tries = _TRIES if request.body.size == 0 else 1
         while True:
             tries -= 1
-            connection = await self._connection(pool, timeouts.connect, until)
+            connection = await pool.acquire(*time_to_connect(timeouts.connect, until))
             stream = connection.open(
                 fields,
                 request.body,
@@ -82,36 +74,7 @@ class H2Transport:
                 if not tries or heard or not is_repeatable(request):
                     raise
 
-    async def _connection(self, pool: Pool, seconds: float, until: float) -> Connection:
-        left = until - asyncio.get_running_loop().time()
-        if left < seconds:
-            return await pool.acquire(left, "total")
-        return await pool.acquire(seconds, "connect")
-
-    def _pool(self, origin: Origin) -> Pool:
-        link = origin.link
-        key = (origin.scheme, origin.host, origin.port, link.service, link.tls)
-        pool = self._pools.get(key)
-        if pool is None:
-            if self._closed:
-                raise ConnectFailed("the transport is closed")
-            self._pools = {k: pool for k, pool in self._pools.items() if not pool.unused}
-            pool = self._pools[key] = Pool(
-                origin,
-                tls=(link.tls or self._context()) if origin.scheme == "https" else None,
-                most=self._most,
-                allowed=self._allowed if link.guarded else None,
-            )
-        return pool
-
-    def _context(self) -> ssl.SSLContext:
-        if self._tls is None:
-            self._tls = ssl.create_default_context()
-            self._tls.set_alpn_protocols(["h2"])
-        return self._tls
-
-    async def close(self) -> None:
-        """Close every connection."""
-        self._closed = True
-        for pool in self._pools.values():
-            pool.close()
+    def _new_pool(
+        self, origin: Origin, tls: ssl.SSLContext | None, allowed: AddressRule | None
+    ) -> Pool:
+        return Pool(origin, tls=tls, most=self._most, allowed=allowed)

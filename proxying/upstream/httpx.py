@@ -13,10 +13,7 @@ addresses only. Leans on ``proxying.wire`` for resolving and framing.
 
 from __future__ import annotations
 
-import asyncio
 import ssl
-from collections import deque
-from typing import Any
 
 import httpx
 
@@ -31,60 +28,32 @@ from proxying.upstream.base import (
     UpstreamRequest,
 )
 from proxying.upstream.httpx_errors import translated
+from proxying.upstream.httpx_pool import Channel, Pool
 from proxying.upstream.httpx_request import Clock, request_of, within
+from proxying.upstream.pooled import PooledTransport
 from proxying.wire.framing import FramingError, answer_size
 from proxying.wire.resolve import AddressRule, look_up
 
-OriginKey = tuple[str, str, int, str, ssl.SSLContext | None]
 
-_IDLE_SECONDS = 60.0
-
-
-class _Channel:
-    """One connection: an httpx transport that never holds more, and what is known of it."""
-
-    def __init__(self, address: str, tls: ssl.SSLContext) -> None:
-        self.address = address
-        self.idle_since = 0.0
-        self.stream: Any = None
-        """httpcore's network stream, once an answer came over it."""
-        limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=None)
-        self.transport = httpx.AsyncHTTPTransport(
-            verify=tls, http2=True, trust_env=False, limits=limits
-        )
-
-    def usable(self, now: float) -> bool:
-        """Whether it was not idle too long, nor was anything heard on it meanwhile."""
-        fresh = now - self.idle_since < _IDLE_SECONDS
-        return fresh and self.stream is not None and not self.stream.get_extra_info("is_readable")
-
-
-class HttpxTransport:
-    """A ``Transport``. Belongs to the event loop it is first used on.
-
-    *tls* is for origins whose link brings no context. *allowed* is asked for every address before
-    it is connected to, unless the link says otherwise.
-    """
+class HttpxTransport(PooledTransport[Pool]):
+    """A ``Transport``."""
 
     def __init__(
         self,
         *,
         max_connections_per_origin: int = 256,
+        idle_seconds: float = 60.0,
         tls: ssl.SSLContext | None = None,
         allowed: AddressRule | None = None,
     ) -> None:
+        super().__init__((), tls=tls, allowed=allowed)
         self._most = max_connections_per_origin
-        self._tls = tls
-        self._allowed = allowed
-        self._idle: dict[OriginKey, deque[_Channel]] = {}
-        self._turns: dict[OriginKey, asyncio.Semaphore] = {}
-        self._closing: set[asyncio.Task[None]] = set()
-        self._closed = False
+        self._idle_seconds = idle_seconds
 
     @property
     def idle(self) -> int:
         """Connections that wait for a request."""
-        return sum(map(len, self._idle.values()))
+        return sum(pool.idle for pool in self._pools.values())
 
     async def send(
         self, origin: Origin, request: UpstreamRequest, timeouts: Timeouts
@@ -92,31 +61,28 @@ class HttpxTransport:
         """As ``Transport.send``, but for an answer that comes early: it is read when the whole
         body is sent. Raises ``ValueError`` too: a head that must not be written.
         """
-        if self._closed:
-            raise ConnectFailed("the transport is closed")
-        key = (origin.scheme, origin.host, origin.port, origin.link.service, origin.link.tls)
-        turns = self._turns.setdefault(key, asyncio.Semaphore(self._most))
+        pool = self._pool(origin)
         clock = Clock(timeouts, request.body.size == 0)
-        async with within(min(timeouts.connect, timeouts.total), "connect"):
-            await turns.acquire()
+        await pool.enter(min(timeouts.connect, timeouts.total))
         try:
-            return await self._exchange(key, origin, request, clock)
+            return await self._exchange(pool, origin, request, clock)
         except BaseException:
-            turns.release()
+            pool.leave()
             raise
 
     async def _exchange(
-        self, key: OriginKey, origin: Origin, request: UpstreamRequest, clock: Clock
+        self, pool: Pool, origin: Origin, request: UpstreamRequest, clock: Clock
     ) -> HttpxAnswer:
-        channel = self._take(key)
+        channel = pool.take()
         if channel is not None:
-            return await self._ask(channel, key, origin, request, clock)
+            return await self._ask(pool, channel, origin, request, clock)
         async with within(clock.timeouts.connect, "connect"):
             addresses = await self._look_up(origin)
         for place, address in enumerate(addresses):
-            channel = _Channel(address, self._context(origin))
+            # httpx wants a context for plain HTTP too.
+            channel = Channel(address, origin.link.tls or self._context())
             try:
-                return await self._ask(channel, key, origin, request, clock)
+                return await self._ask(pool, channel, origin, request, clock)
             except ConnectFailed:
                 if place + 1 == len(addresses):
                     raise
@@ -131,12 +97,7 @@ class HttpxTransport:
         return [str(address[0]) for _, address in found]
 
     async def _ask(
-        self,
-        channel: _Channel,
-        key: OriginKey,
-        origin: Origin,
-        request: UpstreamRequest,
-        clock: Clock,
+        self, pool: Pool, channel: Channel, origin: Origin, request: UpstreamRequest, clock: Clock
     ) -> HttpxAnswer:
         try:
             asked = request_of(channel.address, origin, request, clock)
@@ -144,53 +105,21 @@ class HttpxTransport:
                 with translated():
                     response = await channel.transport.handle_async_request(asked)
             channel.stream = response.extensions["network_stream"]
-            return HttpxAnswer(self, key, channel, response, request.method, clock.timeouts.read)
+            return HttpxAnswer(pool, channel, response, request.method, clock.timeouts.read)
         except BaseException:
-            self._discard(channel)
+            pool.discard(channel)
             raise
 
-    def _take(self, key: OriginKey) -> _Channel | None:
-        idle = self._idle.get(key)
-        now = asyncio.get_running_loop().time()
-        while idle:
-            channel = idle.pop()
-            if channel.usable(now):
-                return channel
-            self._discard(channel)
-        return None
-
-    def _context(self, origin: Origin) -> ssl.SSLContext:
-        if origin.link.tls is not None:
-            return origin.link.tls
-        if self._tls is None:
-            self._tls = ssl.create_default_context()
-        return self._tls
-
-    def give_back(self, key: OriginKey, channel: _Channel, *, whole: bool) -> None:
-        """An exchange is over; its connection is kept if it is *whole*."""
-        self._turns[key].release()
-        if not whole or self._closed:
-            self._discard(channel)
-            return
-        idle = self._idle.setdefault(key, deque())
-        channel.idle_since = asyncio.get_running_loop().time()
-        idle.append(channel)
-        while idle and channel.idle_since - idle[0].idle_since >= _IDLE_SECONDS:
-            self._discard(idle.popleft())
-
-    def _discard(self, channel: _Channel) -> None:
-        task = asyncio.get_running_loop().create_task(_close(channel))
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+    def _new_pool(
+        self, origin: Origin, tls: ssl.SSLContext | None, allowed: AddressRule | None
+    ) -> Pool:
+        return Pool(self._most, self._idle_seconds)
 
     async def close(self) -> None:
         """Close every idle connection; those of running exchanges close after them."""
-        self._closed = True
-        for idle in self._idle.values():
-            while idle:
-                self._discard(idle.pop())
-        while self._closing:
-            await asyncio.wait(self._closing)
+        await super().close()
+        for pool in list(self._pools.values()):
+            await pool.closed()
 
 
 class HttpxAnswer:
@@ -198,9 +127,8 @@ class HttpxAnswer:
 
     def __init__(
         self,
-        owner: HttpxTransport,
-        key: OriginKey,
-        channel: _Channel,
+        pool: Pool,
+        channel: Channel,
         response: httpx.Response,
         method: str,
         read_seconds: float,
@@ -209,8 +137,7 @@ class HttpxAnswer:
         self.headers: Headers = [(name.lower(), value) for name, value in response.headers.raw]
         self.size = _size(response, method)
         self.trailers: Headers = []
-        self._owner: HttpxTransport | None = owner
-        self._key = key
+        self._pool: Pool | None = pool
         self._channel = channel
         self._response = response
         stream = response.stream
@@ -225,7 +152,7 @@ class HttpxAnswer:
         if self._error is not None:
             raise self._error
         try:
-            while self._owner is not None:
+            while self._pool is not None:
                 async with within(self._seconds, "read"):
                     with translated():
                         piece = await anext(self._pieces, b"")
@@ -245,23 +172,19 @@ class HttpxAnswer:
 
     def close(self) -> None:
         """Let go; an answer that was not read whole takes its connection with it."""
-        if self._owner is not None:
+        if self._pool is not None:
             self._error = ConnectionReset("the answer was closed before its end")
             self._end(whole=False)
 
     def _end(self, *, whole: bool) -> None:
-        owner, self._owner = self._owner, None
-        if owner is not None:
-            owner.give_back(self._key, self._channel, whole=whole)
-
-
-async def _close(channel: _Channel) -> None:
-    """Close, whatever state httpx is in: nobody is left who could be told."""
-    try:
-        await channel.transport.aclose()
-    except (httpx.HTTPError, OSError, RuntimeError):
-        if channel.stream is not None:
-            await channel.stream.aclose()
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return
+        pool.leave()
+        if whole:
+            pool.keep(self._channel)
+        else:
+            pool.discard(self._channel)
 
 
 def _size(response: httpx.Response, method: str) -> int | None:

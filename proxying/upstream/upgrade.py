@@ -24,6 +24,7 @@ from proxying.upstream.base import (
     UpstreamRequest,
     UpstreamTimeout,
 )
+from proxying.upstream.pooled import time_to_connect
 from proxying.wire.answer import Answer
 from proxying.wire.framing import FramingError, request_head
 from proxying.wire.parsing import AnswerParser
@@ -50,7 +51,7 @@ class UpgradeTransport:
     ) -> None:
         self._idle_seconds = idle_seconds
         self._max_header_bytes = max_header_bytes
-        self._tls = tls or ssl.create_default_context()
+        self._tls = tls
         self._allowed = allowed
 
     async def send(
@@ -59,7 +60,7 @@ class UpgradeTransport:
         """As ``Transport.send``; a 101 that answers the handshake comes back as ``Switched``."""
         head = request_head(request.method, request.target, [*request.headers, *UPGRADE], 0)
         until = asyncio.get_running_loop().time() + timeouts.total
-        connection = await self._connected(origin, timeouts)
+        connection = await self._connected(origin, *time_to_connect(timeouts.connect, until))
         try:
             answer = await connection.send(head, timeouts, until)
         except BaseException:
@@ -72,10 +73,9 @@ class UpgradeTransport:
             raise ProtocolViolation("a 101 that does not answer the handshake")
         return Switched(answer, connection.far_end(self._idle_seconds))
 
-    async def _connected(self, origin: Origin, timeouts: Timeouts) -> _Connection:
-        stage: Stage = "connect" if timeouts.connect < timeouts.total else "total"
+    async def _connected(self, origin: Origin, seconds: float, stage: Stage) -> _Connection:
         try:
-            async with asyncio.timeout(min(timeouts.connect, timeouts.total)):
+            async with asyncio.timeout(seconds):
                 return await self._connect(origin)
         except TimeoutError as error:
             raise UpstreamTimeout(stage) from error
@@ -84,15 +84,17 @@ class UpgradeTransport:
 
     async def _connect(self, origin: Origin) -> _Connection:
         loop = asyncio.get_running_loop()
-        secure = origin.scheme == "https"
+        tls: ssl.SSLContext | None = None
+        if origin.scheme == "https":
+            tls = origin.link.tls or self._tls or ssl.create_default_context()
         allowed = self._allowed if origin.link.guarded else None
         sock = await connected_socket(origin.host, origin.port, allowed)
         try:
             _, connection = await loop.create_connection(
                 lambda: _Connection(loop, self._max_header_bytes),
                 sock=sock,
-                ssl=(origin.link.tls or self._tls) if secure else None,
-                server_hostname=origin.server_name if secure else None,
+                ssl=tls,
+                server_hostname=origin.server_name if tls else None,
             )
         except BaseException:
             sock.close()

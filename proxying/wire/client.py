@@ -187,7 +187,8 @@ class Connection(asyncio.Protocol):
         if self._answer is None or self._deadline == _NEVER:
             return
         if self._reading_paused:
-            self.expect_more()  # it may wait for us: our reader is the slow one
+            # It may wait for us: our reader is the slow one.
+            self._stage, self._deadline = "read", self.loop.time() + self._read_seconds
         if self.loop.time() < self._deadline:
             self._set_timer(self._deadline)
             return

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 
 from proxying.upstream.base import ConnectFailed, ConnectionReset, Stage, UpstreamTimeout
@@ -167,7 +168,10 @@ class Pool:
             return await waiter
         except asyncio.CancelledError:
             if waiter.cancelled():
-                self._waiters.remove(waiter)
+                with suppress(
+                    ValueError
+                ):  # whoever gave back in the same moment has passed it over
+                    self._waiters.remove(waiter)
             elif waiter.exception() is None:
                 self._give_back(waiter.result())
             raise

@@ -26,6 +26,12 @@ AddressRule = Callable[[str], bool]
 """Whether an IP address may be connected to: asked after the name was looked up, so that a name
 which changes its mind (DNS rebinding) is held to it as well."""
 
+_Name = tuple[asyncio.AbstractEventLoop, str, int]
+_asked: dict[_Name, asyncio.Task[list[Address]]] = {}
+"""Look-ups under way. Each holds one of the loop's few threads for as long as the resolver takes,
+whoever has given up waiting: a name whose servers do not answer must not hold all of them.
+"""
+
 
 class NoAddressError(OSError):
     """The name has no address, or none that may be connected to."""
@@ -40,10 +46,30 @@ def _by_turns(addresses: Sequence[Address]) -> list[Address]:
     return [address for address in turns if address is not None]
 
 
+async def _resolve(host: str, port: int) -> list[Address]:
+    """What the resolver says; whoever asks while it is being asked waits for the same answer."""
+    key = asyncio.get_running_loop(), host, port
+    task = _asked.get(key)
+    if task is None:
+        task = _asked[key] = asyncio.create_task(_ask(host, port))
+        task.add_done_callback(functools.partial(_forget, key))
+    return await asyncio.shield(task)
+
+
+async def _ask(host: str, port: int) -> list[Address]:
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [(family, address) for family, _, _, _, address in found]
+
+
+def _forget(key: _Name, task: asyncio.Task[list[Address]]) -> None:
+    del _asked[key]
+    if not task.cancelled():
+        task.exception()  # nobody may be waiting any more
+
+
 async def look_up(host: str, port: int, allowed: AddressRule | None) -> list[Address]:
     """The addresses to try, in order. Raises ``OSError`` or ``UnicodeError``."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    addresses: list[Address] = [(family, address) for family, _, _, _, address in found]
+    addresses = await _resolve(host, port)
     if allowed is not None:
         addresses = [address for address in addresses if allowed(str(address[1][0]))]
     if not addresses:

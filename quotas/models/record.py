@@ -98,7 +98,8 @@ class RateLimitRollup(models.Model):
 
     def __str__(self) -> str:
         who = self.identifier or "everybody"
-        return f"{who} on {self.route}, {self.window_type} of {self.window_start}"
+        where = self.route or "all routes"
+        return f"{who} on {where}, {self.window_type} of {self.window_start}"
 
 
 class RollupState(models.Model):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha1
 from importlib.resources import files
@@ -99,7 +100,10 @@ class RedisStore:
             some_rules, some_keys = by_slot.setdefault(_slot(key), ([], []))
             some_rules.append(rule)
             some_keys.append(key)
-        return self._together([self._ask(*part, cost) for part in by_slot.values()])
+        # Room for all first: none is to be spent from if one cannot be asked.
+        lanes = [self._lane_with_room(some_keys) for _, some_keys in by_slot.values()]
+        parts = zip(lanes, by_slot.values(), strict=True)
+        return self._together([_put(lane, *part, cost) for lane, part in parts])
 
     async def restore(self, rule: Rule, key: str, used: int, start: int) -> None:
         """See :class:`quotas.stores.base.QuotaStore`."""
@@ -116,12 +120,13 @@ class RedisStore:
             raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
 
     def _ask(self, rules: Sequence[Rule], keys: Sequence[str], cost: int) -> _Check:
+        return _put(self._lane_with_room(keys), rules, keys, cost)
+
+    def _lane_with_room(self, keys: Sequence[str]) -> Lane[_Check]:
         lane = self._lane(self._owner_of(keys[0]))
         if len(lane) >= self._max_queue:
             raise StoreUnavailable(f"{self._max_queue} checks are waiting already")
-        check = _Check(rules, keys, cost, asyncio.get_running_loop().create_future())
-        lane.put(check)
-        return check
+        return lane
 
     async def _together(self, checks: list[_Check]) -> Decision:
         """The decision over several slots; what some took is given back if it is a refusal."""
@@ -144,7 +149,8 @@ class RedisStore:
         ]
         if taken:
             rules, keys = zip(*taken, strict=True)
-            self._ask(rules, keys, -check.cost).answer.add_done_callback(_heard)
+            with suppress(StoreUnavailable):
+                self._ask(rules, keys, -check.cost).answer.add_done_callback(_heard)
 
     def _owner_of(self, key: str) -> str:
         if self._cluster is None:
@@ -220,6 +226,12 @@ class RedisStore:
             for rule in check.rules:
                 arguments += _numbers(rule, check.cost)
         return len(keys), arguments
+
+
+def _put(lane: Lane[_Check], rules: Sequence[Rule], keys: Sequence[str], cost: int) -> _Check:
+    check = _Check(rules, keys, cost, asyncio.get_running_loop().create_future())
+    lane.put(check)
+    return check
 
 
 def _slot(key: str) -> str:

@@ -47,14 +47,6 @@ def default_health_check_expect() -> list[str]:
     return list(_HEALTH.expect)
 
 
-def positive(*names: str) -> Q:
-    """Each of these fields is above zero."""
-    condition = Q()
-    for name in names:
-        condition &= Q(**{f"{name}__gt": 0})
-    return condition
-
-
 class ResilienceFields(models.Model):
     """Fields of ``Service``."""
 
@@ -248,7 +240,7 @@ RESILIENCE_CONSTRAINTS: list[models.BaseConstraint] = [
     ),
     models.CheckConstraint(
         condition=Q(breaker_failure_ratio__gt=0, breaker_failure_ratio__lte=1)
-        & positive(
+        & rows.positive(
             "breaker_failure_threshold",
             "breaker_min_requests",
             "breaker_window",
@@ -258,7 +250,7 @@ RESILIENCE_CONSTRAINTS: list[models.BaseConstraint] = [
         name="services_breaker",
     ),
     models.CheckConstraint(
-        condition=positive(
+        condition=rows.positive(
             "health_check_interval",
             "health_check_timeout",
             "health_check_unhealthy_after",
@@ -267,8 +259,8 @@ RESILIENCE_CONSTRAINTS: list[models.BaseConstraint] = [
         name="services_health_check",
     ),
     models.CheckConstraint(
-        condition=rows.at_most_one("breaker_slow_ratio", "ejection_max_share")
-        & positive(
+        condition=rows.is_share("breaker_slow_ratio", "ejection_max_share")
+        & rows.positive(
             "overload_max_requests_per_instance",
             "overload_queue_timeout",
         )

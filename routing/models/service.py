@@ -16,7 +16,7 @@ from routing.document import (
     TimeoutSpec,
     TransportName,
 )
-from routing.models.resilience import RESILIENCE_CONSTRAINTS, ResilienceFields, positive
+from routing.models.resilience import RESILIENCE_CONSTRAINTS, ResilienceFields
 from routing.shapes import Change
 
 _TIMEOUT = TimeoutSpec()
@@ -118,7 +118,7 @@ class Service(ResilienceFields, TrackedModel):
             rows.one_of("balancer", get_args(BalancerName), "services_balancer"),
             rows.one_of("transport", get_args(TransportName), "services_transport"),
             models.CheckConstraint(
-                condition=positive("connect_timeout", "read_timeout", "total_timeout"),
+                condition=rows.positive("connect_timeout", "read_timeout", "total_timeout"),
                 name="services_timeouts",
             ),
             models.CheckConstraint(

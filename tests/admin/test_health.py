@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -42,6 +43,13 @@ def test_a_breaker_is_shown_with_its_reason_and_the_age_of_its_report(
     page = admin_client.get(STATES).content.decode()
     assert "5 failures in a row" in page
     assert "3\xa0minutes ago" in page
+
+
+def test_a_report_of_just_now_has_its_age_in_seconds(
+    admin_client: Client, state: BreakerState
+) -> None:
+    BreakerState.objects.update(reported_at=timezone.now() - timedelta(seconds=7))
+    assert re.search("[7-9] s ago", admin_client.get(STATES).content.decode())
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import User
-from django.db import models
-from django.test import Client
+from django.contrib.staticfiles import finders
+from django.db import connection, models
+from django.test import Client, RequestFactory
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from audit.models import AuditEntry
@@ -179,8 +181,75 @@ def test_fields_say_their_units(admin_client: Client) -> None:
     assert "Seconds to wait for a connection to an instance." in page
 
 
+def test_the_list_of_revisions_reads_no_documents(admin_client: Client) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        admin_client.get(url(Revision, "changelist"))
+    assert not [query for query in queries if "document" in query["sql"]]
+
+
 def test_the_list_of_revisions_shows_which_is_current(admin_client: Client) -> None:
     answer = admin_client.get(url(Revision, "changelist"))
     rows = answer.context["cl"].result_list
     shown = {row.number: answer.context["cl"].model_admin.is_current(row) for row in rows}
     assert shown == {2: True, 1: False}
+
+
+@pytest.mark.parametrize("model", EDITABLE + READ_ONLY, ids=lambda model: model.__name__)
+def test_no_more_than_two_fields_stand_side_by_side(
+    rf: RequestFactory, admin_user: User, model: type[models.Model]
+) -> None:
+    request = rf.get("/")
+    request.user = admin_user
+    shown = admin.site._registry[model].get_fieldsets(request, model._default_manager.first())
+    rows = [row for _, options in shown for row in options["fields"]]
+    assert [row for row in rows if not isinstance(row, str) and len(row) > 2] == []
+
+
+def test_a_row_is_called_by_its_own_name(admin_client: Client) -> None:
+    key = ApiKey.objects.get()
+    page = admin_client.get(url(ApiKey, "change")).content.decode()
+    assert f"Gw_{key.prefix[3:]}" not in page
+
+
+def test_history_is_what_the_audit_log_says(admin_client: Client, admin_user: User) -> None:
+    service = Service.objects.create(name="changed")
+    service.slow_start = 7
+    service.save()
+    page = admin_client.get(reverse("admin:routing_service_history", args=[service.pk]))
+    told = page.content.decode()
+    assert told.index("slow_start: 0.0 → 7") < told.index("name: changed")
+    assert "sticky_cookie" not in told
+
+
+def test_history_is_for_those_who_may_read_the_audit_log(alice: User, alice_client: Client) -> None:
+    grant(alice, "view_service")
+    page = alice_client.get(url(Service, "history")).content.decode()
+    assert "service.created" not in page
+    assert "you may not see" in page
+
+
+def test_rows_the_gateway_writes_have_no_history(admin_client: Client) -> None:
+    assert "/history/" not in admin_client.get(url(InstanceHealth, "change")).content.decode()
+
+
+def test_a_filter_by_name_lists_no_names(admin_client: Client) -> None:
+    page = admin_client.get(url(Route, "changelist")).content.decode()
+    assert "?service__id__exact" not in page
+    billing = Service.objects.get(name="billing")
+    found = admin_client.get(url(Route, "changelist"), {"service__id__exact": billing.pk})
+    assert [row.name for row in found.context["cl"].result_list] == ["invoices"]
+
+
+@pytest.mark.parametrize(("page", "status_code"), [("nonsense/", 404), ("routing/route/", 403)])
+def test_a_page_that_is_not_shown_leads_back(
+    alice_client: Client, page: str, status_code: int
+) -> None:
+    answer = alice_client.get(f"/admin/{page}")
+    assert answer.status_code == status_code
+    assert 'href="/admin/"' in answer.content.decode()
+
+
+def test_the_pages_have_an_icon(admin_client: Client) -> None:
+    icon = "/admin/static/gateway_project/icon.svg"
+    assert icon in admin_client.get("/admin/").content.decode()
+    assert finders.find("gateway_project/icon.svg")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from http import HTTPStatus
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from routing.models import Revision, Route
 from tests.api.conftest import Send
@@ -20,8 +22,10 @@ def test_the_current_revision_comes_with_its_document(send: Send) -> None:
 
 
 def test_the_list_of_revisions_leaves_documents_out(send: Send) -> None:
-    [one] = send("GET", "revisions/").json()["results"]
+    with CaptureQueriesContext(connection) as queries:
+        [one] = send("GET", "revisions/").json()["results"]
     assert "document" not in one
+    assert not [query for query in queries if "document" in query["sql"]]
     assert (one["number"], one["source"]) == (1, "command")
 
 

@@ -63,6 +63,11 @@ def test_a_consumer_named_in_a_plan_leaves_the_one_it_was_in(send: Send, used: N
     assert (consumers_of(send, "silver"), consumers_of(send, "bronze")) == (["acme"], [])
 
 
+def test_a_misspelt_quota_is_refused(send: Send) -> None:
+    answer = send("POST", "plans/", {"name": "silver", "monthy": 5000})
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "monthy")
+
+
 def test_consumers_stay_in_a_plan_that_is_changed_without_them(send: Send, used: None) -> None:
     send("PATCH", "plans/bronze/", {"daily": 200})
     assert consumers_of(send, "bronze") == ["acme"]

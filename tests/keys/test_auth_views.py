@@ -85,7 +85,7 @@ def code(answer: Any, status: int) -> str:
 
 
 def audited() -> list[tuple[str, str, str]]:
-    rows = AuditEntry.objects.order_by("id").exclude(action__startswith="user.")
+    rows = AuditEntry.objects.order_by("id").exclude(action__regex="^(user|group)[.]")
     return list(rows.values_list("action", "actor", "outcome"))
 
 

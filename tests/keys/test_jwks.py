@@ -86,6 +86,7 @@ USELESS: dict[str, Any] = {
     "an unnameable name": GOOD | {"kid": 1},
     "no numbers": {"kty": "RSA", "kid": "a", "n": "", "e": ""},
     "a list for a kind": GOOD | {"kty": ["EC"]},
+    "a list for an algorithm": GOOD | {"alg": ["ES256"]},
 }
 
 

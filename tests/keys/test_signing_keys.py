@@ -117,10 +117,5 @@ def test_a_key_that_does_not_fit_its_algorithm_is_refused(algorithm: str, key: s
         VerificationKey.load(algorithm, key)
 
 
-def test_a_short_secret_says_that_it_is_weak() -> None:
-    assert VerificationKey.load("HS256", "short").weakness
-    assert not VerificationKey.load("HS256", SECRET).weakness
-
-
 def test_no_representation_shows_the_key() -> None:
     assert SECRET not in repr(VerificationKey.load("HS256", SECRET))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 
 from audit.models import AuditEntry
@@ -39,6 +39,15 @@ def test_saving_without_a_change_records_nothing() -> None:
     assert entries("route.changed") == []
 
 
+def test_a_change_that_was_not_saved_is_not_recorded() -> None:
+    row = world.route(priority=1)
+    row.priority, row.path = 5, "/elsewhere"
+    row.service = world.service("other")
+    row.save(update_fields=["priority", "service_id"])
+    (entry,) = entries("route.changed")
+    assert entry.changes.keys() == {"priority", "service"}
+
+
 def test_making_and_deleting_are_recorded() -> None:
     world.route().delete()
     (made,), (deleted,) = entries("route.created"), entries("route.deleted")
@@ -52,6 +61,13 @@ def test_an_update_records_the_rows_it_changed() -> None:
     Route.objects.update(enabled=False)
     (entry,) = entries("route.changed")
     assert (entry.object_name, entry.changes) == ("a", {"enabled": {"old": True, "new": False}})
+
+
+def test_an_update_of_a_relation_by_its_key_is_recorded() -> None:
+    world.route()
+    Route.objects.update(service_id=world.service("other").pk)
+    (entry,) = entries("route.changed")
+    assert entry.changes == {"service": {"old": "invoices-service", "new": "other"}}
 
 
 def test_an_update_may_filter_on_what_it_changes() -> None:
@@ -90,6 +106,43 @@ def test_rights_of_staff_are_recorded() -> None:
     alice.is_superuser = True
     alice.save()
     assert entries("user.changed")[0].changes == {"is_superuser": {"old": False, "new": True}}
+
+
+def test_a_new_password_of_staff_is_recorded_without_it() -> None:
+    alice = User.objects.create_user("alice", password="first-word")
+    alice.set_password("second-word")
+    alice.save()
+    (entry,) = entries("user.password_changed")
+    assert entry.changes == {"password": "***"}
+    assert alice.password not in str(list(AuditEntry.objects.values()))
+
+
+def test_groups_and_permissions_given_and_taken_are_recorded() -> None:
+    alice, group = User.objects.create_user("alice"), Group.objects.create(name="operators")
+    view, change = Permission.objects.filter(content_type__app_label="routing", codename__in=[
+        "view_route", "change_route",
+    ]).order_by("-codename")  # fmt: skip
+    alice.groups.set([group])
+    alice.user_permissions.add(view, change)
+    alice.user_permissions.remove(view)
+    alice.user_permissions.clear()
+    group.user_set.remove(alice)
+    group.user_set.add(alice)
+    group.user_set.clear()
+    group.permissions.add(view)
+    both, one = ["routing.change_route", "routing.view_route"], ["routing.change_route"]
+    assert [entry.changes for entry in entries("user.changed")] == [
+        {"groups": {"old": [], "new": ["operators"]}},
+        {"user_permissions": {"old": [], "new": both}},
+        {"user_permissions": {"old": both, "new": one}},
+        {"user_permissions": {"old": one, "new": []}},
+        {"groups": {"old": ["operators"], "new": []}},
+        {"groups": {"old": [], "new": ["operators"]}},
+        {"groups": {"old": ["operators"], "new": []}},
+    ]
+    assert {entry.object_name for entry in entries("user.changed")} == {"alice"}
+    (entry,) = entries("group.changed")
+    assert entry.changes == {"permissions": {"old": [], "new": ["routing.view_route"]}}
 
 
 def test_the_actor_is_whoever_acts() -> None:

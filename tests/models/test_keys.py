@@ -110,6 +110,13 @@ def test_rotation_keeps_the_old_key_for_a_while() -> None:
     assert new.is_usable(now + timedelta(hours=2))
 
 
+def test_rotation_gives_no_right_that_was_taken_away_meanwhile() -> None:
+    old = world.api_key(roles=["reader", "writer"])
+    ApiKey.objects.update(roles=["reader"], allowed_routes=["invoices"])
+    new, _ = old.rotate(timedelta(hours=1))
+    assert (new.roles, new.allowed_routes) == (["reader"], ["invoices"])
+
+
 @pytest.mark.parametrize("field", ["expires_at", "revoked_at", "grace_until"])
 def test_a_key_past_its_end_is_not_usable(field: str) -> None:
     key = world.api_key()

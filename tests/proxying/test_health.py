@@ -184,8 +184,8 @@ async def test_a_probe_tells_well_from_unwell() -> None:
         assert await prober(here, HealthCheckSpec(expect=("500",))) == ""
         assert await prober(here, HealthCheckSpec(type="tcp")) == ""
         gone = _at(instance, find_free_port())
-        assert await prober(gone, HealthCheckSpec(type="tcp"))
-        assert await prober(gone, HealthCheckSpec())
+        assert await prober(gone, HealthCheckSpec(type="tcp")) == "Connection refused"
+        assert await prober(gone, HealthCheckSpec()) == "Connection refused"
         assert upstream.requests[0].target == "/up?deep=1"
     finally:
         await prober.close()

@@ -99,3 +99,29 @@ async def test_a_client_that_leaves_ends_both() -> None:
     with pytest.raises(asyncio.CancelledError):
         await racing
     assert (first.closed, second.closed) == (True, True)
+
+
+async def test_a_second_one_that_goes_wrong_gives_back_what_it_holds() -> None:
+    first, second = Runner(hangs), Runner(breaks)
+    with pytest.raises(ConnectFailed):
+        await run(first, second)
+    assert (first.closed, second.closed) == (True, True)
+
+
+async def test_a_client_that_leaves_while_the_loser_ends_leaves_nothing_behind() -> None:
+    ending = asyncio.Event()
+
+    async def ends_late(runner: Runner) -> None:
+        try:
+            await hangs(runner)
+        finally:
+            ending.set()
+            await hangs(runner)
+
+    first, second = Runner(ends_late), Runner(answers)
+    racing = asyncio.create_task(run(first, second))
+    await ending.wait()
+    racing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await racing
+    assert (first.closed, second.closed) == (True, True)

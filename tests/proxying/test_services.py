@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from proxying.attempt import Attempt
 from proxying.balancing import InstanceState
@@ -263,6 +264,7 @@ async def test_an_adaptive_limit_outlives_a_publish_and_ends_with_its_setting() 
         world.upstream.instances[0].adapt(0.01, dropped=True)
     found = world.upstream.instances[0].most
     assert found < first < 100
+    assert shown_limit() == found
     world.publish(2, overload=adaptive)
     assert [each.most for each in world.upstream.instances] == [found, first]
     held = [await world.begin() for _ in range(found + first)]
@@ -272,6 +274,22 @@ async def test_an_adaptive_limit_outlives_a_publish_and_ends_with_its_setting() 
         attempt.close()
     world.publish(1, overload=OverloadSpec(max_requests_per_instance=100))
     assert world.upstream.instances[0].most == 100
+    assert shown_limit() == 0
+
+
+async def test_an_instance_that_is_gone_shows_no_limit() -> None:
+    world = World(1, overload=OverloadSpec(max_requests_per_instance=100, adaptive=True))
+    gone = world.upstream.instances[0]
+    world.publish(0)
+    for _ in range(60):
+        world.clock.now += 0.05
+        gone.adapt(0.01, dropped=True)
+    assert shown_limit() == 0
+
+
+def shown_limit() -> float:
+    labels = {"service": "s", "instance": URLS[0]}
+    return REGISTRY.get_sample_value("gateway_concurrency_limit", labels) or 0.0
 
 
 async def test_when_breakers_leave_nobody_all_are_used_if_so_configured() -> None:

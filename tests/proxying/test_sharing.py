@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from proxying import reporting
 from proxying.breaker import Breaker, Outcome, State
 from proxying.breakers import Breakers
 from proxying.models import BreakerOverride, BreakerState
@@ -15,6 +17,8 @@ from proxying.reporting import BreakerReporter
 from proxying.sharing import BreakerSharing, Order, Seen
 from routing.document import BreakerSpec
 from runtime.database import DatabaseThread
+from runtime.tasks import TaskOwner
+from tests.support.database import FailingDatabase
 
 KEY = ("billing", "http://10.0.0.1:80")
 SPEC = BreakerSpec(failure_threshold=2, recovery=30)
@@ -126,3 +130,35 @@ async def test_workers_hear_of_each_other_through_the_database(database: Databas
     for worker in (one, other):
         await worker.sharing._look()
     assert (one.state(), other.state()) == (State.CLOSED, State.CLOSED)
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_an_outage_is_one_line_and_the_states_are_written_after_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    database = FailingDatabase()
+    worker = Worker("here/1", database)
+    worker.fail()
+    database.away = True
+    with caplog.at_level("WARNING", logger="proxying.reporting"):
+        caplog.clear()
+        for _ in range(3):
+            await worker.reporter._write()
+        assert [one.name for one in caplog.records] == ["proxying.reporting"]
+    database.away = False
+    await worker.reporter._write()
+    assert (await BreakerState.objects.aget(node="here/1")).state == "open"
+    await database.close()
+
+
+async def test_a_database_that_hangs_does_not_hold_up_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reporting, "_STOP_SECONDS", 0.05)
+    database, owner = FailingDatabase(), TaskOwner()
+    owner.start("breakers", Worker("here/1", database).reporter.keep_writing)
+    await asyncio.sleep(0)
+    database.go_on.clear()
+    async with asyncio.timeout(2):
+        await owner.stop()
+    await database.close()

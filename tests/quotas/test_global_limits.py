@@ -120,8 +120,8 @@ def test_one_that_does_not_compile_closes_every_route() -> None:
 
 def test_the_narrowest_and_the_widest_all_apply() -> None:
     table = build_table(parsed(GLOBAL))
-    rules = compile_limits(table.routes["a"], table.limits).all
-    assert [rule.limit for rule in rules] == [5, 1000, 9]
+    limits = compile_limits(table.routes["a"], table.limits)
+    assert [rule.limit for rule in limits.own + limits.everywhere] == [5, 1000, 9]
 
 
 def test_without_them_a_document_is_hashed_as_before() -> None:

@@ -15,6 +15,7 @@ from quotas.models import RateLimitRecord
 from quotas.rules import quota_key
 from quotas.stores.memory import MemoryStore
 from runtime.database import DatabaseThread
+from tests.support.database import FailingDatabase
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -25,8 +26,8 @@ KEY = quota_key(RULE, "consumer:acme")
 
 
 @pytest.fixture
-async def database() -> AsyncIterator[DatabaseThread]:
-    database = DatabaseThread("ledger")
+async def database() -> AsyncIterator[FailingDatabase]:
+    database = FailingDatabase()
     yield database
     await database.close()
 
@@ -93,6 +94,26 @@ async def test_a_counter_that_was_not_lost_is_left_alone(
     spend(store, ledger)
     await ledger.look()
     assert spend(store, ledger).remaining == 93
+
+
+async def test_an_outage_costs_one_question_a_look_and_one_line(
+    store: MemoryStore,
+    ledger: PlanLedger,
+    database: FailingDatabase,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    await database.run(recorded, 40)
+    spend(store, ledger)
+    for number in range(5):
+        ledger.note(f"ip:{number}", [Usage(RULE, 1, MONTH)])
+    database.away, database.asked = True, 0
+    for _ in range(10):
+        await ledger.look()
+    assert database.asked == 10
+    assert [one.levelname for one in caplog.records] == ["WARNING"]
+    database.away = False
+    await ledger.look()
+    assert spend(store, ledger).remaining == 59
 
 
 def warnings() -> list[tuple[str, int]]:

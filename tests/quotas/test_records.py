@@ -10,7 +10,6 @@ from statistics import median
 from typing import Any
 
 import pytest
-from django.db import OperationalError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +19,7 @@ from quotas.models import RateLimitRecord
 from quotas.records import EVERYBODY_ELSE, Recorder, readable
 from runtime.database import DatabaseThread
 from runtime.tasks import TaskOwner
+from tests.support.database import FailingDatabase
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -37,41 +37,25 @@ class Clock:
         return self.now
 
 
-class Database(DatabaseThread):
-    """A real database that can be away, and can be slow until it is told to go on."""
-
-    def __init__(self) -> None:
-        super().__init__("records")
-        self.away = False
-        self.go_on = asyncio.Event()
-        self.go_on.set()
-
-    async def run(self, function: Any, *args: Any, **kwargs: Any) -> Any:
-        await self.go_on.wait()
-        if self.away:
-            raise OperationalError("gone away")
-        return await super().run(function, *args, **kwargs)
-
-
 @pytest.fixture
-async def database() -> AsyncIterator[Database]:
-    database = Database()
+async def database() -> AsyncIterator[FailingDatabase]:
+    database = FailingDatabase()
     yield database
     await database.close()
 
 
-def new_recorder(database: Database, node: str = "node", **options: Any) -> Recorder:
+def new_recorder(database: DatabaseThread, node: str = "node", **options: Any) -> Recorder:
     return Recorder(node, database, **{"interval": 60.0, "clock": Clock(), **options})
 
 
-async def stored(database: Database) -> list[tuple[Any, ...]]:
+async def stored(database: FailingDatabase) -> list[tuple[Any, ...]]:
     names = ("identifier", "route", "node", "allowed", "refused", "would_refuse")
     rows = RateLimitRecord.objects.order_by("window_start", *names[:3]).values_list(*names)
     result: list[tuple[Any, ...]] = await DatabaseThread.run(database, list, rows)
     return result
 
 
-async def test_each_kind_of_decision_is_counted(database: Database) -> None:
+async def test_each_kind_of_decision_is_counted(database: FailingDatabase) -> None:
     recorder = new_recorder(database)
     shadowed = Decision(True, 0, 0, 0, 0, None, would_refuse=(RULE,))
     for decision in (PASSED, PASSED, REFUSED, shadowed, None):
@@ -80,7 +64,7 @@ async def test_each_kind_of_decision_is_counted(database: Database) -> None:
     assert await stored(database) == [("consumer:acme", "projects", "node", 4, 1, 1)]
 
 
-async def test_writing_again_writes_the_whole_count(database: Database) -> None:
+async def test_writing_again_writes_the_whole_count(database: FailingDatabase) -> None:
     recorder = new_recorder(database)
     for _ in range(3):
         recorder.note("a", "r", PASSED)
@@ -89,7 +73,7 @@ async def test_writing_again_writes_the_whole_count(database: Database) -> None:
     assert await stored(database) == [("a", "r", "node", 3, 0, 0)]
 
 
-async def test_workers_write_beside_each_other(database: Database) -> None:
+async def test_workers_write_beside_each_other(database: FailingDatabase) -> None:
     for node in ("one", "two"):
         recorder = new_recorder(database, node)
         recorder.note("a", "r", PASSED)
@@ -97,7 +81,7 @@ async def test_workers_write_beside_each_other(database: Database) -> None:
     assert [row[2:4] for row in await stored(database)] == [("one", 1), ("two", 1)]
 
 
-async def test_an_hour_begins_a_row_and_the_past_is_forgotten(database: Database) -> None:
+async def test_an_hour_begins_a_row_and_the_past_is_forgotten(database: FailingDatabase) -> None:
     clock = Clock()
     recorder = new_recorder(database, clock=clock)
     recorder.note("a", "r", PASSED)
@@ -108,7 +92,7 @@ async def test_an_hour_begins_a_row_and_the_past_is_forgotten(database: Database
     assert len(recorder._counts) == 1
 
 
-async def test_what_the_database_does_not_take_is_kept(database: Database) -> None:
+async def test_what_the_database_does_not_take_is_kept(database: FailingDatabase) -> None:
     recorder = new_recorder(database)
     database.away = True
     recorder.note("a", "r", PASSED)
@@ -121,7 +105,9 @@ async def test_what_the_database_does_not_take_is_kept(database: Database) -> No
     assert recorder.pending == 0
 
 
-async def test_what_comes_while_a_batch_is_written_is_in_the_next(database: Database) -> None:
+async def test_what_comes_while_a_batch_is_written_is_in_the_next(
+    database: FailingDatabase,
+) -> None:
     recorder = new_recorder(database)
     recorder.note("a", "r", PASSED)
     database.go_on.clear()
@@ -135,7 +121,7 @@ async def test_what_comes_while_a_batch_is_written_is_in_the_next(database: Data
     assert [row[3] for row in await stored(database)] == [2]
 
 
-async def test_memory_is_bounded_and_no_request_is_lost(database: Database) -> None:
+async def test_memory_is_bounded_and_no_request_is_lost(database: FailingDatabase) -> None:
     recorder = new_recorder(database, max_windows=10)
     for number in range(100):
         recorder.note(f"ip:{number}", "r", PASSED)
@@ -146,7 +132,7 @@ async def test_memory_is_bounded_and_no_request_is_lost(database: Database) -> N
     assert {row[0]: row[3] for row in rows}[EVERYBODY_ELSE] == 90
 
 
-async def test_stopping_writes_what_is_left(database: Database) -> None:
+async def test_stopping_writes_what_is_left(database: FailingDatabase) -> None:
     recorder, owner = new_recorder(database), TaskOwner()
     owner.start("records", recorder.keep_writing)
     await asyncio.sleep(0)
@@ -156,11 +142,11 @@ async def test_stopping_writes_what_is_left(database: Database) -> None:
     assert len(await stored(database)) == 1200
 
 
-class SlowDatabase(Database):
+class SlowDatabase(DatabaseThread):
     """Takes *seconds* to write, and remembers when each write ended."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__()
+        super().__init__("slow")
         self._seconds = seconds
         self.written: list[tuple[int, float]] = []
 
@@ -186,7 +172,7 @@ async def test_nothing_counted_waits_longer_than_an_interval() -> None:
     assert median(end - counted[before] for (before, _), (_, end) in ends) <= interval
 
 
-async def test_who_waits_for_its_record_finds_it_written(database: Database) -> None:
+async def test_who_waits_for_its_record_finds_it_written(database: FailingDatabase) -> None:
     recorder, owner = new_recorder(database), TaskOwner()
     owner.start("records", recorder.keep_writing)
     for number in range(3):
@@ -196,7 +182,7 @@ async def test_who_waits_for_its_record_finds_it_written(database: Database) -> 
     await owner.stop()
 
 
-async def test_nobody_waits_for_a_database_that_is_away(database: Database) -> None:
+async def test_nobody_waits_for_a_database_that_is_away(database: FailingDatabase) -> None:
     recorder, owner = new_recorder(database), TaskOwner()
     owner.start("records", recorder.keep_writing)
     database.away = True

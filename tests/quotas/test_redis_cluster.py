@@ -125,3 +125,17 @@ async def test_a_script_that_one_master_forgot_is_sent_again(
     await store.spend([DAILY], ["{a}"], 1)
     await client.execute_command("SCRIPT FLUSH", target_nodes=RedisCluster.PRIMARIES)
     assert (await store.spend([DAILY], ["{a}"], 1)).remaining == 58
+
+
+async def test_a_check_that_only_a_part_found_room_for_spends_nothing(
+    client: Client, owner: TaskOwner
+) -> None:
+    store = RedisStore(client, timeout=5, max_queue=1)
+    full = store.spend([DAILY], ["{full}"], 1)
+    names = (f"{{{number}}}" for number in range(100))
+    other = next(one for one in names if store._owner_of(one) != store._owner_of("{full}"))
+    with pytest.raises(StoreUnavailable):
+        store.spend([SMALL, SMALL], [other, "{full}"], 1)
+    store.start(owner)
+    await full
+    assert (await store.spend([SMALL], [other], 1)).remaining == 4

@@ -15,6 +15,7 @@ from tests.revision.test_commands import run
 pytestmark = pytest.mark.django_db(transaction=True)
 
 SHOP = """
+limits: [{limit: 900, per: minute, by: ip}]
 services:
   shop:
     instances: [{url: "http://10.0.0.1"}, {url: "http://10.0.0.2", weight: 0}]
@@ -39,12 +40,12 @@ def test_the_winner_is_shown_with_its_policies_in_order() -> None:
         "body",
         "identify",
         "spend",
+        "spend",
         "forward",
         "timeouts",
-        "retry",
     ]
     assert lines[0] == "request    GET /items/7"
-    assert "/v2/7 to shop" in lines[5]
+    assert "/v2/7 to shop" in lines[6]
     assert "secret" not in "".join(lines)
 
 
@@ -65,6 +66,8 @@ def test_the_winner_is_shown_with_its_policies_in_order() -> None:
         ),
         (("GET", "/other"), "lost       item by path: /items/{id} does not match"),
         (("GET", "/items/7"), "instance   http://10.0.0.2 weight 0: not used, drained"),
+        (("GET", "/items/7"), "spend      900 per minute, burst 900, by ip, over all routes"),
+        (("GET", "/items/7"), "connect 2 s, first byte 30 s, read 30 s, total 60 s"),
         (("GET", "/a/%zz"), "400 bad_path: "),
         (("GET", "/admin/x"), "reserved   the gateway answers this path itself"),
     ],

@@ -127,9 +127,11 @@ async def test_a_database_that_is_away_is_counted_and_shown_until_it_is_back(wor
     assert (source.taken, watcher.healthy) == ([1], True)
 
 
-async def test_a_change_that_could_not_be_taken_over_is_tried_again(world: World) -> None:
+async def test_a_change_that_could_not_be_taken_over_is_tried_again(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     source, database, _ = world
-    failures = iter([True, False])
+    failures = iter([True, True, False])
 
     async def changed(version: int) -> None:
         if next(failures):
@@ -138,9 +140,10 @@ async def test_a_change_that_could_not_be_taken_over_is_tried_again(world: World
 
     watcher = Watcher(database, NEVER)
     watcher.watch("topic", source.read, changed)
-    await watcher.check()
-    await watcher.check()
-    assert (source.taken, watcher.failures) == ([1], 1)
+    for _ in range(3):
+        await watcher.check()
+    assert (source.taken, watcher.failures) == ([1], 2)
+    assert [one.levelname for one in caplog.records if one.levelno > 10] == ["ERROR"]
 
 
 async def test_announcing_after_the_watcher_stopped_is_harmless(world: World) -> None:

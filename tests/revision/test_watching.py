@@ -129,6 +129,18 @@ async def test_a_damaged_revision_is_not_served(published: Document, node: Node)
     assert node.watcher.failures == 1
 
 
+async def test_a_worker_starts_from_the_disk_when_the_current_revision_is_not_there(
+    published: Document, node: Node
+) -> None:
+    await node.revisions.start(node.watcher)
+    await sync_to_async(RevisionHead.objects.update)(number=9)
+    other = Node(node.directory)
+    await other.revisions.start(other.watcher)
+    assert other.numbers == [1]
+    assert await sync_to_async(Revision.objects.count)() == 1
+    await other.database.close()
+
+
 async def test_a_document_of_another_format_on_disk_is_not_served(
     transactional_db: None, node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ import pytest
 from django.conf import settings as django_settings
 
 from gateway_project import access_log, logs
+from gateway_project.log_lines import RequestLine
 from gateway_project.log_sinks import StandardError
 from gateway_project.logs import Listener
 from gateway_project.node import Node
@@ -138,6 +139,20 @@ def test_a_full_queue_drops_and_counts_and_says_so() -> None:
     written = [json.loads(line) for line in sink.lines]
     assert [line.get("number") for line in written] == [0, 1, 2, None]
     assert written[-1]["dropped"] == listener.dropped == 2
+
+
+def test_a_request_that_cannot_be_written_does_not_end_the_thread() -> None:
+    sink = Memory()
+    listener = Listener(dict.fromkeys(LOG_TYPES, sink), as_json=True, capacity=3)
+    listener.put("request", RequestLine(
+        "", "INFO", "request", "", "GET", "", "/", 200, "", "r", "s", "i", 1, "", "", "\udc80",
+        0, 0, 0.1, 0.1, "",
+    ))  # fmt: skip
+    listener.put("request", {"number": 1})
+    listener.start()
+    listener.stop()
+    first, second = (json.loads(line) for line in sink.lines)
+    assert (first["unwritable"], second["number"]) == ("UnicodeEncodeError", 1)
 
 
 def test_a_sink_that_fails_costs_lines_and_nothing_else() -> None:

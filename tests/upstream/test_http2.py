@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -224,6 +225,18 @@ async def test_an_idle_connection_that_was_closed_is_not_used(
         assert len(upstream.connections) == used
         upstream.connections[-1].transport.abort()
         await upstream.connections[-1].gone.wait()
+
+
+async def test_a_connection_that_nobody_uses_is_closed(
+    serve_h2: ServeH2, believing: ssl.SSLContext
+) -> None:
+    upstream = await serve_h2(ok)
+    transport = HttpxTransport(idle_seconds=0.05, tls=believing)
+    assert await body_of(await transport.send(upstream.origin, request(), PATIENT)) == b"ok"
+    assert transport.idle == 1
+    await asyncio.wait_for(upstream.connections[0].gone.wait(), 20)
+    assert transport.idle == 0
+    await transport.close()
 
 
 async def test_time_runs_out_at_the_head_and_in_the_body(

@@ -22,7 +22,7 @@ from proxying.upstream.base import (
     UpstreamTimeout,
 )
 from proxying.upstream.native import NativeTransport
-from proxying.wire.pool import PoolStats
+from proxying.wire.pool import Pool, PoolLimits, PoolStats
 from tests.wire.scripted import (
     OK,
     PATIENT,
@@ -386,3 +386,20 @@ async def test_tls_is_verified_by_authority_and_by_name(
             await ask(transport, upstream)
     await transport.close()
     await upstream.stop()
+
+
+async def test_leaving_in_the_moment_of_ones_turn_is_leaving(serve: Serve) -> None:
+    upstream = await serve(OK)
+    limits = PoolLimits(connections=1, waiting=9, idle_seconds=20, header_bytes=65536)
+    pool = Pool(
+        "127.0.0.1", upstream.origin.port, tls=None, server_name="", limits=limits, allowed=None
+    )
+    connection = await pool.acquire(20, "connect")
+    waiting = asyncio.create_task(pool.acquire(20, "connect"))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    pool.released(connection)
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert pool.take() is connection
+    pool.close()

@@ -4,6 +4,8 @@ from django.contrib import admin
 
 class ModelAdmin(admin.ModelAdmin[Any]):
     compressed_fields: bool
+    list_filter_submit: bool
     warn_unsaved_form: bool
 
-class TabularInline(admin.TabularInline[Any, Any]): ...
+class TabularInline(admin.TabularInline[Any, Any]):
+    hide_title: bool

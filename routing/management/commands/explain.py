@@ -143,9 +143,11 @@ def _forwarding(table: Table, plan: RoutePlan, path: CanonicalPath) -> Iterator[
     except BadPath as error:
         yield f"400 bad_path: {error}"
         return
-    timeout = service.spec.timeout
-    total = plan.timeout if plan.timeout is not None else timeout.total
-    yield f"timeouts   connect {timeout.connect:g} s, read {timeout.read:g} s, total {total:g} s"
+    connect, first_byte, read, total = plan.seconds
+    yield (
+        f"timeouts   connect {connect:g} s, first byte {first_byte:g} s, read {read:g} s, "
+        f"total {total:g} s"
+    )
     retry = service.spec.retry
     yield f"retry      {retry.attempts} attempts, on {', '.join(retry.on)}"
     yield f"breaker    {_breaker(service)}"

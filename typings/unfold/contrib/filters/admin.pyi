@@ -1,0 +1,3 @@
+from django.contrib.admin.filters import RelatedFieldListFilter
+
+class AutocompleteSelectFilter(RelatedFieldListFilter): ...
