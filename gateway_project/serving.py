@@ -20,6 +20,7 @@ from gateway_project.draining import DrainingConfig, Workers
 from gateway_project.env import Settings
 from gateway_project.env_files import PROJECT_DIRECTORY
 from gateway_project.metric_sums import sum_workers
+from gateway_project.scheduling import collect_seldom
 
 APPLICATION: Final = "gateway_project.asgi:application"
 EDGE: Final = "proxying.bindings.edge:EdgeProtocol"
@@ -46,6 +47,7 @@ class ServerConfig(DrainingConfig):
 
     def configure_logging(self) -> None:
         """Called by uvicorn first thing in every process, parent and workers."""
+        collect_seldom()
         super().configure_logging()
         signal.signal(signal.SIGTERM, _exit)
 

@@ -15,12 +15,15 @@ from hypothesis import HealthCheck, settings
 from tests import servers
 from tests.django_settings import ENVIRONMENT
 from tests.servers import Server
-from tests.support import commands
+from tests.support import commands, scheduling
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
     from xdist.remote import Producer
     from xdist.scheduler import Scheduling
+
+# Importing and collecting makes objects that stay: looking for cycles among them finds none.
+gc.set_threshold(100_000, 50, 50)
 
 # A busy machine is no fault of the code.
 settings.register_profile(
@@ -50,9 +53,15 @@ _QUIET_CHROMIUM = [
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
     """``--dist loadfile`` keeps together the files that share a gateway, too."""
-    from tests.support.scheduling import FamilyScheduling
+    if config.getoption("dist") != "loadfile":
+        return None
+    return scheduling.FamilyScheduling(config, log)
 
-    return FamilyScheduling(config, log) if config.getoption("dist") == "loadfile" else None
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Random order keeps together what shares a gateway."""
+    items[:] = scheduling.together(items)
 
 
 @pytest.fixture(scope="session", autouse=True)

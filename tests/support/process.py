@@ -25,6 +25,8 @@ from tests.support.raw import Reply, request
 
 PROJECT = Path(__file__).resolve().parents[2]
 DATABASE = "gateway.sqlite3"
+PASSWORD = "correct horse battery staple"
+"""Of the operator of any gateway that has one."""
 _START_SECONDS = 60
 
 
@@ -69,6 +71,10 @@ class GatewayProcess:
             result = self.manage("create_api_key", consumer, "--json")
             self.keys[consumer] = json.loads(result.stdout)["key"]
         return self.keys[consumer]
+
+    def add_operator(self) -> None:
+        """The superuser ops."""
+        self.manage("createsuperuser", "--noinput", "--username", "ops", "--email", "ops@localhost")
 
     def request(self, method: str, target: str, *lines: str, body: bytes = b"") -> Reply:
         """One request on a connection of its own."""
@@ -156,6 +162,8 @@ def _environment(directory: Path, extra: Mapping[str, str]) -> dict[str, str]:
         "HOME": str(directory),
         "VAR_DIRECTORY": str(directory / "var"),
         "HOST": "127.0.0.1",
+        "DJANGO_SETTINGS_MODULE": "tests.support.served_settings",
+        "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
         **extra,
     }
 
