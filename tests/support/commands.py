@@ -14,11 +14,26 @@ from pathlib import Path
 
 import pytest
 
+from tests.django_settings import ENVIRONMENT
+
 PROJECT = Path(__file__).resolve().parents[2]
 _START_SECONDS = 50
 _COMMAND_SECONDS = 50
 _KEPT = 2
 """Processes waiting for commands, of the environments asked last; each holds some 90 MB."""
+
+
+def environment(directory: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Of a gateway that writes below *directory* and checks passwords quickly."""
+    return {
+        **ENVIRONMENT,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "HOME": str(directory),
+        "VAR_DIRECTORY": str(directory / "var"),
+        "HOST": "127.0.0.1",
+        "DJANGO_SETTINGS_MODULE": "tests.support.served_settings",
+        **(extra or {}),
+    }
 
 
 class Loader:
