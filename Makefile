@@ -16,8 +16,9 @@ run: .venv/base.stamp
 	@exec $(BIN)/python scripts/run.py
 
 # Where PYTHONDEVMODE asks for more checks, those of memory in C are left out: there is no C here.
+# The byte code of the tests is kept in any case: each worker would make it anew, for seconds.
 test: .venv/test.stamp
-	PYTHONMALLOC=$${PYTHONMALLOC:-default} $(BIN)/python -m pytest $(PYTEST_OPTIONS)
+	PYTHONMALLOC=$${PYTHONMALLOC:-default} PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest $(PYTEST_OPTIONS)
 
 check: .venv/dev.stamp
 	$(BIN)/ruff check .

@@ -22,6 +22,7 @@ from gateway_project.draining import DrainingConfig, Workers
 from gateway_project.env import Settings, SettingsError
 from gateway_project.env_files import PROJECT_DIRECTORY
 from gateway_project.metric_sums import sum_workers
+from gateway_project.scheduling import collect_seldom
 
 APPLICATION: Final = "gateway_project.asgi:application"
 EDGE: Final = "proxying.bindings.edge:EdgeProtocol"
@@ -48,6 +49,7 @@ class ServerConfig(DrainingConfig):
 
     def configure_logging(self) -> None:
         """Called by uvicorn first thing in every process, parent and workers."""
+        collect_seldom()
         super().configure_logging()
         signal.signal(signal.SIGTERM, _exit)
 
