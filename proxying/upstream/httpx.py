@@ -53,6 +53,16 @@ class _Channel:
             verify=tls, http2=True, trust_env=False, limits=limits
         )
 
+    def spotless(self) -> bool:
+        """Whether nothing came beyond the answer: in HTTP/1.1 it would be taken for the next one.
+
+        httpx has no word for that; a connection of a shape that is not known is not used again.
+        """
+        connections = self.transport._pool.connections
+        inner = getattr(connections[0], "_connection", None) if connections else None
+        state = getattr(inner, "_h11_state", None)
+        return hasattr(inner, "_h2_state") or (state is not None and not state.trailing_data[0])
+
     def usable(self, now: float) -> bool:
         """Whether it was not idle too long, nor was anything heard on it meanwhile."""
         fresh = now - self.idle_since < _IDLE_SECONDS
@@ -169,7 +179,7 @@ class HttpxTransport:
     def give_back(self, key: OriginKey, channel: _Channel, *, whole: bool) -> None:
         """An exchange is over; its connection is kept if it is *whole*."""
         self._turns[key].release()
-        if not whole or self._closed:
+        if not whole or self._closed or not channel.spotless():
             self._discard(channel)
             return
         idle = self._idle.setdefault(key, deque())
