@@ -33,6 +33,19 @@ class Bounded(Serves, Protocol):
         ...
 
 
+class EdgeState(ServerState):
+    """uvicorn's state of a server, and whether it lets go of its clients."""
+
+    parting = False
+
+    def part(self) -> None:
+        """From now on every answer asks its client to close, on new connections too."""
+        self.parting = True
+        for connection in tuple(self.connections):
+            if isinstance(connection, ServerConnection):
+                connection.part()
+
+
 class EdgeProtocol(ServerConnection):
     """One connection; uvicorn makes it, and stops it with :meth:`shutdown`."""
 
@@ -53,6 +66,8 @@ class EdgeProtocol(ServerConnection):
         connections: set[Any] = self._state.connections  # uvicorn names its own classes
         connections.add(self)
         super().connection_made(transport)
+        if isinstance(self._state, EdgeState) and self._state.parting:
+            self.part()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Be no longer."""
