@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -90,5 +91,7 @@ def test_every_server_serves_the_same_gateway(
     assert allowed.status == 201
     assert upstream.requests[1].get("x-user-id") == "acme"
     assert (missing.status, missing.get("x-gateway-error")) == (404, "route_not_found")
+    assert json.loads(missing.body)["request_id"] == missing.get("x-request-id")
+    assert answered.get("x-frame-options") == ""
     assert (login.status, b"password" in login.body) == (200, True)
     assert (broken.status, broken.complete) == (200, False)
