@@ -38,7 +38,7 @@ class H2Client:
         context.set_alpn_protocols(["h2"])
         plain = socket.create_connection(("127.0.0.1", self.port), timeout=_SECONDS)
         self._socket = context.wrap_socket(plain, server_hostname="127.0.0.1")
-        self._h2 = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="ascii"))
+        self._h2 = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding=None))
         self._h2.initiate_connection()
         self._flush()
         return self
