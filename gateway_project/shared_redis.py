@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 
 from redis.asyncio import RedisCluster
-from redis.exceptions import RedisClusterException, RedisError
 
 from quotas.stores.redis import RedisStore
 from runtime import redis
@@ -14,7 +13,6 @@ from runtime.tasks import TaskOwner, repeat
 logger = logging.getLogger(__name__)
 
 _PING_SECONDS = 1.0
-_FAILURES = (RedisError, RedisClusterException, OSError)
 
 
 class SharedRedis:
@@ -31,7 +29,7 @@ class SharedRedis:
         if isinstance(self._client, RedisCluster):
             try:
                 await self._client.initialize()
-            except _FAILURES as error:
+            except redis.FAILURES as error:
                 logger.warning("the Redis Cluster does not answer yet: %s", error)
         self.buckets.start(owner)
         owner.start("redis health", self._keep_pinging)
@@ -46,7 +44,7 @@ class SharedRedis:
     async def _ping(self) -> None:
         try:
             await self._client.ping()
-        except _FAILURES as error:
+        except redis.FAILURES as error:
             if self.healthy:
                 logger.warning("Redis does not answer: %s", error)
             self.healthy = False

@@ -24,6 +24,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode as BlockingNode
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisClusterException, RedisError
 from redis.retry import Retry as SyncRetry
 
 Client = Redis | RedisCluster
@@ -31,6 +32,10 @@ BlockingClient = redis.Redis | redis.RedisCluster
 """For the control plane, whose threads may wait."""
 _blocking_node: Callable[[str, int], BlockingNode] = BlockingNode
 """The class as its caller sees it: redis-py leaves its parameters without types."""
+
+FAILURES = (RedisError, RedisClusterException, OSError, RuntimeError)
+"""What a command of an asynchronous client raises when Redis is away. uvloop says ``RuntimeError``
+of a connection that is lost in the moment in which it is opened."""
 
 DEFAULT_TIMEOUT = 0.1
 _MOST_CONNECTIONS = 50

@@ -19,13 +19,13 @@ from importlib.resources import files
 from typing import Any, cast
 
 from redis.asyncio import RedisCluster
-from redis.exceptions import NoScriptError, RedisClusterException, RedisError
+from redis.exceptions import NoScriptError, RedisClusterException
 
 from quotas.bucket import CLOCK_TOLERANCE, Bucket, Decision, Rule, judge, merge
 from quotas.calendar import period_end
 from quotas.errors import StoreUnavailable
 from quotas.stores.lane import Lane
-from runtime.redis import Client
+from runtime.redis import FAILURES, Client
 from runtime.tasks import TaskOwner
 
 _SCRIPTS = files("quotas")
@@ -34,8 +34,6 @@ RESTORE = (_SCRIPTS / "quota_restore.lua").read_text(encoding="utf-8")
 _SHA = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 _TICKS = {"day": -1, "month": -2}
 _ANY_OWNER = ""
-
-_FAILURES = (RedisError, RedisClusterException, OSError)
 
 
 @dataclass(slots=True, eq=False)
@@ -116,7 +114,7 @@ class RedisStore:
                 await self._client.eval(
                     RESTORE, 1, self._prefix + key, used, start, max(1, forget_in)
                 )
-        except _FAILURES as error:
+        except FAILURES as error:
             raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
 
     def _ask(self, rules: Sequence[Rule], keys: Sequence[str], cost: int) -> _Check:
@@ -180,7 +178,7 @@ class RedisStore:
                     _decide(checks, await self._call(checks))
                 else:
                     await self._call_each_slot(self._cluster, checks)
-        except _FAILURES as error:
+        except FAILURES as error:
             _fail(checks, f"{type(error).__name__}: {error}")
         finally:
             _fail(checks, "the call was cut short")

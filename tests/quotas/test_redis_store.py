@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from redis.asyncio import Connection, ConnectionPool, Redis
 
 from quotas.bucket import LARGEST, SECOND, Decision, Rule
 from quotas.errors import StoreUnavailable
@@ -275,6 +276,26 @@ async def test_a_redis_that_is_not_there_is_a_failure(owner: TaskOwner) -> None:
     store.start(owner)
     with pytest.raises(StoreUnavailable, match="ConnectionError"):
         await store.spend([MINUTELY], ["{a}"], 1)
+    await client.aclose()
+
+
+class LostWhenOpened(Connection):
+    """Its server has closed it before the first command is sent; the error is uvloop's."""
+
+    async def send_packed_command(self, *_: object, **__: object) -> None:
+        raise RuntimeError("unable to perform operation; the handler is closed")
+
+
+async def test_connections_that_are_lost_when_opened_are_failures(
+    owner: TaskOwner, redis_server: Server
+) -> None:
+    pool = ConnectionPool.from_url(redis_server.url, connection_class=LostWhenOpened)
+    client = Redis.from_pool(pool)
+    store = RedisStore(client, timeout=5)
+    store.start(owner)
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match="RuntimeError"):
+            await store.spend([MINUTELY], ["{a}"], 1)
     await client.aclose()
 
 
