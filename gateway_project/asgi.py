@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from django.core.asgi import get_asgi_application
 
 from proxying.bindings.asgi import AsgiBinding, Receive, Scope
+from proxying.bindings.asgi_servers import Send
 from proxying.bindings.asgi_websocket import refuse_websocket
-from proxying.bindings.asgi_writing import Send
 
 if TYPE_CHECKING:
     from gateway_project.node import Node
