@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.process import PROJECT, GatewayProcess, new_gateway
-from tests.support.raw import Reply, request
-from tests.support.upstream import Upstream, answering
+from tests.support.raw import RawClient, Reply, request
+from tests.support.upstream import Upstream, answering, flooding
 
 CONFIGURATION = """
 services:
@@ -85,6 +86,10 @@ def test_every_server_serves_the_same_gateway(
         login = ask("GET", "/admin/login/")
         upstream.script = answering(BEGUN, close=True)
         broken = ask("GET", "/open/a")
+        upstream.script = flooding(stalled := threading.Event(), 64 * 1024 * 1024)
+        with RawClient(prepared.port) as slow:
+            slow.send(b"GET /open/a HTTP/1.1\r\nHost: gateway.test\r\n\r\n")
+            held_back = stalled.wait(20)
     assert (answered.status, answered.body, answered.get("x-own")) == (201, b"hello", "1")
     assert (upstream.requests[0].target, upstream.requests[0].body) == ("/open/b?x=%2f", b"content")
     assert (refused.status, refused.get("x-gateway-error")) == (401, "missing_credentials")
@@ -94,4 +99,4 @@ def test_every_server_serves_the_same_gateway(
     assert json.loads(missing.body)["request_id"] == missing.get("x-request-id")
     assert answered.get("x-frame-options") == ""
     assert (login.status, b"password" in login.body) == (200, True)
-    assert (broken.status, broken.complete) == (200, False)
+    assert (broken.status, broken.complete, held_back) == (200, False, True)
