@@ -13,6 +13,7 @@ from random import Random
 
 from proxying.adaptive import AdaptiveLimit
 from proxying.balancing import InstanceState
+from proxying.breaker import Breaker
 from proxying.breakers import Breakers, Key
 from proxying.overload import Gate
 from proxying.retry import RetryBudget
@@ -81,18 +82,21 @@ class Upstreams:
         return Upstream(
             plan,
             [self._instance(plan, each) for each in used],
-            self._breakers.get(plan.name, "") if self._breakers is not None else None,
+            self._breaker(plan.name),
             self._budgets[plan.name][1],
             self._gates[plan.name],
             self._random,
         )
 
     def _instance(self, service: ServicePlan, plan: InstancePlan) -> Instance:
-        breaker = self._breakers.get(service.name, plan.url) if self._breakers is not None else None
         state = self._states[service.name, plan.url]
         _adapt(state, service.spec.overload)
         most = service.spec.overload.max_requests_per_instance
-        return Instance(state, plan, breaker, most, self._clock)
+        own, shared = self._breaker(service.name, plan.url), self._breaker(service.name)
+        return Instance(state, plan, own, most, self._clock, shared)
+
+    def _breaker(self, service: str, instance: str = "") -> Breaker | None:
+        return self._breakers.get(service, instance) if self._breakers is not None else None
 
     def _keep_states(self, used: Used) -> None:
         running = {service for service, _ in self._states}
