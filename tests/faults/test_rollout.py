@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import signal
 import socket
-import subprocess
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -16,8 +14,7 @@ import pytest
 
 from tests.faults.conftest import Lab
 from tests.faults.outcomes import figures, say
-from tests.faults.processes import workers_of
-from tests.faults.waiting import eventually
+from tests.faults.processes import replace_workers
 from tests.support.load import Outcome
 from tests.support.raw import RawClient
 from tests.support.upstream import OK, Received
@@ -47,8 +44,6 @@ def _p99(outcomes: list[Outcome]) -> float:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_publishes_and_a_rolling_restart_lose_nothing(lab: Lab) -> None:
-    process = lab.gateway.process
-    assert process is not None
     for upstream in lab.upstreams:
         upstream.script = _events
     publish = _publisher(lab)
@@ -60,7 +55,7 @@ def test_publishes_and_a_rolling_restart_lose_nothing(lab: Lab) -> None:
         quiet = _measured(lab, "quiet", lambda: time.sleep(10))
         busy = _measured(lab, "20 publishes", lambda: [publish(number) for number in range(20)])
         assert all(_still_open(stream.socket) for stream in streams)
-        restart = _measured(lab, "workers replaced", lambda: _replace_workers(process))
+        restart = _measured(lab, "workers replaced", lambda: _replace_workers(lab))
         assert all(_still_open(stream.socket) for stream in streams)
     p99 = [1000 * _p99(outcomes) for outcomes in (quiet, busy, restart)]
     say("p99 of quiet, publishing, replacing: {:.1f}, {:.1f}, {:.1f} ms".format(*p99))
@@ -68,16 +63,14 @@ def test_publishes_and_a_rolling_restart_lose_nothing(lab: Lab) -> None:
 
 def _measured(lab: Lab, name: str, work: Callable[[], object]) -> list[Outcome]:
     before = sum(lab.received())
-    with lab.load(rate=300, connections=16).running() as load:
+    with lab.load().running() as load:
         work()
     assert figures(name, load.outcomes, received=sum(lab.received()) - before).errors == 0
     return load.outcomes
 
 
-def _replace_workers(process: subprocess.Popen[bytes]) -> None:
-    before = workers_of(process.pid)
-    process.send_signal(signal.SIGHUP)
-    eventually(lambda: not before & workers_of(process.pid), seconds=60)
+def _replace_workers(lab: Lab) -> None:
+    replace_workers(lab.gateway, seconds=60)
     time.sleep(2)
 
 
