@@ -9,6 +9,8 @@ next one to start removes what nobody reported for :data:`FORGOTTEN_AFTER`.
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,7 +34,7 @@ _LEVEL = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
 _WRITE_SECONDS = 0.2
 _LONGEST_REASON = 255
 _NEVER = datetime.min.replace(tzinfo=UTC)
-_REPORT_AGAIN = timedelta(seconds=15)
+_REPORT_AGAIN = 15.0
 FORGOTTEN_AFTER = timedelta(minutes=10)
 
 
@@ -54,7 +56,7 @@ class BreakerReporter:
         self._database = database
         self._reports: dict[tuple[str, str], Report] = {}
         self._unwritten: set[tuple[str, str]] = set()
-        self._reported_at = _NEVER
+        self._reported_at = -math.inf
         self._as_of: datetime | None = None
         self.failures = 0
         self.heard: Callable[[Transition, datetime], None] | None = None
@@ -104,7 +106,7 @@ class BreakerReporter:
             await self._run(_remove_rows, self._node)
 
     async def _write(self) -> None:
-        now = datetime.now(UTC)
+        now = time.monotonic()
         if now - self._reported_at > _REPORT_AGAIN:
             self._unwritten.update(
                 key for key, report in self._reports.items() if report.state is not State.CLOSED
@@ -114,7 +116,7 @@ class BreakerReporter:
             return
         keys, self._unwritten = self._unwritten, set()
         reports = {key: self._reports[key] for key in keys}
-        if not await self._run(_write_rows, self._node, reports, now):
+        if not await self._run(_write_rows, self._node, reports, datetime.now(UTC)):
             self._unwritten |= keys
 
     async def _run(self, function: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> bool:
