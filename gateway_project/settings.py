@@ -70,6 +70,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "audit.middleware.AuditMiddleware",
+    "gateway_project.repeating.RepeatingMiddleware",
     "axes.middleware.AxesMiddleware",  # last: it turns a lock-out into the answer
 ]
 
