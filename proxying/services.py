@@ -40,6 +40,7 @@ class Upstreams:
         self._states: dict[Key, InstanceState] = {}
         self._budgets: dict[str, tuple[float, RetryBudget]] = {}
         self._gates: dict[str, Gate] = {}
+        self._made: dict[str, tuple[ServicePlan, Upstream]] = {}
         self._unhealthy: frozenset[Key] = frozenset()
         self._checked: frozenset[str] = frozenset()
 
@@ -54,7 +55,9 @@ class Upstreams:
         self.judge(self._unhealthy)
         self._keep_budgets(usable)
         self._gates = {name: self._gate(plan) for name, plan in usable.items()}
-        return {name: self._upstream(plan, used[name]) for name, plan in usable.items()}
+        made = {name: (plan, self._upstream(plan, used[name])) for name, plan in usable.items()}
+        self._made = made
+        return {name: upstream for name, (_, upstream) in made.items()}
 
     def judge(self, unhealthy: frozenset[Key]) -> None:
         """Take over the verdicts of the health checks: exactly these instances are not well.
@@ -79,6 +82,12 @@ class Upstreams:
         return self._gates
 
     def _upstream(self, plan: ServicePlan, used: list[InstancePlan]) -> Upstream:
+        """The one there is already, where the revision has the same plan: what it leans on was
+        kept, then.
+        """
+        known = self._made.get(plan.name)
+        if known is not None and known[0] is plan:
+            return known[1]
         return Upstream(
             plan,
             [self._instance(plan, each) for each in used],
