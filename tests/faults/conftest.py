@@ -127,7 +127,8 @@ class Lab:
 def _lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     upstreams = [Upstream() for _ in range(3)]
     proxies = [FaultyProxy(each.port) for each in upstreams]
-    gateway = new_gateway(tmp_path_factory.mktemp("lab"), {"RATE_LIMIT_PER_WORKER": "true"})
+    extra = {"RATE_LIMIT_PER_WORKER": "true", "ALLOWED_HOSTS": "gateway.test"}
+    gateway = new_gateway(tmp_path_factory.mktemp("lab"), extra)
     instances = ", ".join(f'{{url: "{each.url}"}}' for each in proxies)
     gateway.apply(CONFIGURATION.format(instances=instances, first=proxies[0].url))
     lab = Lab(gateway, upstreams, proxies)

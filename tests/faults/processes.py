@@ -8,10 +8,25 @@ from pathlib import Path
 from tests.faults.waiting import eventually
 from tests.support.process import GatewayProcess
 
+_NAMES = {
+    b"spawn_main": "worker",
+    b"gateway_project.control_plane": "control plane",
+    b"resource_tracker": "resource tracker",
+}
+
 
 def workers_of(supervisor: int) -> set[int]:
     """Process ids of the data plane's workers."""
     return {pid for pid, command in _children(supervisor) if b"spawn_main" in command}
+
+
+def all_of(supervisor: int) -> dict[int, str]:
+    """Every process of a gateway by its id, and what it is."""
+    found = {supervisor: "supervisor"}
+    for pid, command in _children(supervisor):
+        marks = (name for mark, name in _NAMES.items() if mark in command)
+        found[pid] = next(marks, "helper")
+    return found
 
 
 def replace_workers(gateway: GatewayProcess, *, seconds: float) -> None:
