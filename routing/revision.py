@@ -31,6 +31,7 @@ from routing.reading import Compiled, compile_rows, database, faults_of
 from routing.suspension import suspended
 from routing.writing import write
 from runtime.notify import announce
+from runtime.transactions import have_row, repeated
 
 __all__ = [
     "TOPIC",
@@ -69,6 +70,7 @@ def editing() -> Iterator[Compiled]:
         yield compile_rows()
 
 
+@repeated
 def publish(source: Source, actor: str, comment: str = "") -> Revision | None:
     """Store all rows as a new revision and announce it; ``None`` when nothing changed.
 
@@ -80,6 +82,7 @@ def publish(source: Source, actor: str, comment: str = "") -> Revision | None:
         return _publish(head, compile_rows(), source, actor, comment)
 
 
+@repeated
 def apply(
     wanted: Document | Files,
     *,
@@ -150,7 +153,7 @@ def _locked_head() -> RevisionHead:
     heads = RevisionHead.objects.using(database())
     head = heads.select_for_update().first()
     if head is None:
-        heads.get_or_create(pk=1)
+        have_row(RevisionHead(), database())
         head = heads.select_for_update().get(pk=1)
     return head
 

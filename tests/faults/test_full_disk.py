@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +11,7 @@ import pytest
 
 from tests.faults.conftest import HEAD, Lab
 from tests.faults.outcomes import figures
-from tests.faults.processes import workers_of
-from tests.faults.waiting import eventually
+from tests.faults.processes import replace_workers, workers_of
 from tests.support.load import Load
 
 
@@ -42,10 +40,10 @@ def test_a_full_disk_costs_no_request_and_no_worker(lab: Lab, small_disk: Path) 
             for target in ("/guarded", "/sticky", "/keyed", "/nothing", "/metrics"):
                 assert gateway.request("GET", target).status in (200, 404)
             assert workers_of(process.pid) == before
-            process.send_signal(signal.SIGHUP)
-            eventually(lambda: not before & workers_of(process.pid), seconds=60)
+            replace_workers(gateway, seconds=60)
         (small_disk / "filler").unlink()
-    assert figures("disk full, workers replaced", load.outcomes).errors == 0
+    received = sum(lab.received())
+    assert figures("disk full, workers replaced", load.outcomes, received=received).errors == 0
 
 
 def _fill(directory: Path) -> None:
