@@ -9,15 +9,16 @@ LOCK := $(BIN)/uv pip compile --quiet --python-version 3.11 --universal --genera
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 PYTEST_OPTIONS ?= -n 3 --dist loadfile
 
-.PHONY: run test check services bench lock
+.PHONY: run test check services bench lock native test-native
 .DELETE_ON_ERROR:
 
 run: .venv/base.stamp
 	@exec $(BIN)/python scripts/run.py
 
 # Where PYTHONDEVMODE asks for more checks, those of memory in C are left out: there is no C here.
+# The byte code of the tests is kept in any case: each worker would make it anew, for seconds.
 test: .venv/test.stamp
-	PYTHONMALLOC=$${PYTHONMALLOC:-default} $(BIN)/python -m pytest $(PYTEST_OPTIONS)
+	PYTHONMALLOC=$${PYTHONMALLOC:-default} PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest $(PYTEST_OPTIONS)
 
 check: .venv/dev.stamp
 	$(BIN)/ruff check .
@@ -31,11 +32,18 @@ check: .venv/dev.stamp
 services:
 	@bash scripts/services.sh
 
-bench: .venv/bench.stamp
+# The data plane as machine code; needs a C compiler, which nothing else does.
+native: .venv/native.stamp
+	$(BIN)/python scripts/compile.py
+
+test-native: .venv/test.stamp native
+	COMPILED_DATA_PLANE=required PYTHONMALLOC=$${PYTHONMALLOC:-default} $(BIN)/python -m pytest $(PYTEST_OPTIONS)
+
+bench: .venv/bench.stamp $(if $(shell command -v cc),native)
 	$(BIN)/python -m benchmarks $(BENCH_OPTIONS)
 
 lock: .venv/dev.stamp
-	for name in base production mysql test dev bench; do \
+	for name in base production mysql test dev bench native; do \
 		$(LOCK) requirements/$$name.in -o requirements/$$name.txt || exit 1; done
 
 .venv/bin/python:
@@ -56,5 +64,9 @@ lock: .venv/dev.stamp
 	@touch .venv/base.stamp .venv/test.stamp $@
 
 .venv/bench.stamp: requirements/bench.txt | .venv/bin/python
+	$(PIP) -r $<
+	@touch .venv/base.stamp $@
+
+.venv/native.stamp: requirements/native.txt | .venv/bin/python
 	$(PIP) -r $<
 	@touch .venv/base.stamp $@

@@ -13,6 +13,9 @@ def main() -> None:
     A bad setting is one line and exit code 1, and so is a database that is away or not migrated.
     """
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_project.settings")
+    from gateway_project.scheduling import collect_seldom
+
+    collect_seldom()
     from django.core.management import execute_from_command_line
     from django.db import DatabaseError
 

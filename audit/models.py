@@ -27,8 +27,8 @@ _NODE_LENGTH = 100
 
 
 def node_name() -> str:
-    """The name of this node's chain: ``NODE_ID``, or the host's name."""
-    name: str = settings.GATEWAY.node_id or socket.gethostname()
+    """The name of this node's chain: what the settings call it, or the host's name."""
+    name: str = settings.GATEWAY.node_name or socket.gethostname()
     return name[:_NODE_LENGTH]
 
 

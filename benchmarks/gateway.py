@@ -18,6 +18,7 @@ from pathlib import Path
 from benchmarks.facts import OURS, Peer, Target, Workload
 from benchmarks.machine import PROJECT, CannotRun, find_free_port, wait_until_answered
 from benchmarks.surroundings import Surroundings
+from gateway_project import compiled
 
 CONTROL_PLANE = "gateway_project.control_plane"
 _COMMAND_SECONDS = 900
@@ -99,6 +100,8 @@ def new_gateway(around: Surroundings, workload: Workload, name: str) -> Gateway:
         "PROMETHEUS_ENABLED": "true",
         "REDIS_URL": f"redis://127.0.0.1:{around.redis_port}/0",
         "REDIS_PREFIX": f"{name}:",
+        # Nobody writes a line for each request in the plain workload.
+        "LOG_LEVEL": "info" if workload is _FULL else "warning",
     }
     gateway = Gateway(directory, environment, workload, around)
     gateway.manage("migrate", "--verbosity", "0")
@@ -119,7 +122,7 @@ def describe() -> Peer:
     changed = " with changes" if commit and _git("status", "--porcelain") else ""
     return Peer(
         OURS,
-        f"{project['version']} {commit}{changed}".strip(),
+        f"{project['version']} {commit}{changed}, compiled data plane: {compiled.state().value}",
         note=NOTE,
         configurations=tuple(f"gateway-{workload}.yaml" for workload in Workload),
     )

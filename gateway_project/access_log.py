@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+
 from gateway_project.log_lines import RequestLine
 from gateway_project.logs import request_log
 from proxying.exchange import Exchange
+
+
+def is_wanted(log_level: str) -> bool:
+    """Whether lines of level INFO are written at LOG_LEVEL *log_level*."""
+    return logging.getLevelNamesMapping()[log_level] <= logging.INFO
 
 
 def observe(exchange: Exchange, status: int, seconds: float) -> None:

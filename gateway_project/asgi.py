@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.asgi import get_asgi_application
 
+from gateway_project.settings import DATA_PLANE  # before anything of the data plane
 from proxying.bindings.asgi import AsgiBinding, Receive, Scope
 from proxying.bindings.asgi_writing import Send
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from proxying.gateway import Gateway
 
 logger = logging.getLogger(__name__)
-
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_project.settings")
 control_plane = get_asgi_application()
 
@@ -96,6 +96,7 @@ class Application:
         except Exception as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             raise
+        logger.info("compiled data plane: %s", DATA_PLANE.value)
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await node.stop()

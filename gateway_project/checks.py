@@ -139,4 +139,29 @@ def _doubtful(settings: Settings) -> Iterator[CheckMessage]:
             )
 
 
-_RULES: Final = (_cluster, _node_lists, _token_keys, _issuers, _production, _doubtful)
+def _without_effect(settings: Settings) -> Iterator[CheckMessage]:
+    told = {
+        f"SERVICE_DISCOVERY_TYPE={settings.service_discovery_type}": (
+            settings.service_discovery_type != "static",
+            "instances come from the configuration alone",
+        ),
+        "TRACING_ENABLED": (settings.tracing_enabled, "no spans are exported"),
+        "MYSQL_CLUSTER_READ_REPLICAS": (
+            bool(settings.mysql_cluster_read_replicas),
+            "everything is read where it is written",
+        ),
+    }
+    for name, (is_set, instead) in told.items():
+        if is_set:
+            yield Warning(f"{name} has no effect yet: {instead}.", id="gateway.W004")
+
+
+_RULES: Final = (
+    _cluster,
+    _node_lists,
+    _token_keys,
+    _issuers,
+    _production,
+    _doubtful,
+    _without_effect,
+)

@@ -21,7 +21,7 @@ from typing import Final
 import uvicorn
 
 from gateway_project.env_files import PROJECT_DIRECTORY
-from gateway_project.scheduling import CONTROL_PLANE_NICE
+from gateway_project.scheduling import CONTROL_PLANE_NICE, collect_seldom
 
 PORT_VARIABLE: Final = "GATEWAY_CONTROL_PLANE_PORT"
 """How workers are told where it listens; set by ``serve``, no setting of the operator's."""
@@ -108,6 +108,7 @@ def control_plane_port() -> int | None:
 
 def main() -> None:
     """Serve Django on the inherited socket until SIGTERM, or until the supervisor is gone."""
+    collect_seldom()
     from gateway_project.env import get_settings
 
     settings = get_settings()

@@ -8,6 +8,7 @@ for the URL.
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ import environ
 from django.db import connections
 
 from gateway_project.env import Settings, SettingsError
+from gateway_project.env_files import PROJECT_DIRECTORY
 
 MYSQL: Final = "django.db.backends.mysql"
 _SQLITE: Final = "django.db.backends.sqlite3"
@@ -56,7 +58,7 @@ def _from_url(settings: Settings) -> dict[str, Any]:
         # Every thread and worker would have an empty database of its own.
         raise SettingsError("DATABASE_URL=(not shown): a URL that names a database or a file")
     if parsed["ENGINE"] == _SQLITE:
-        parsed["NAME"] = str(settings.var_directory.parent / Path(parsed["NAME"]))
+        parsed["NAME"] = str(PROJECT_DIRECTORY / Path(parsed["NAME"]))
     return parsed
 
 
@@ -125,9 +127,26 @@ def compare_exactly(using: str, **_: Any) -> None:
             cursor.execute("ALTER DATABASE CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
 
 
-def choose_mysql_driver() -> None:
-    """Let PyMySQL stand in where mysqlclient, which needs a compiler, is not installed."""
-    if importlib.util.find_spec("MySQLdb") is None:
+def choose_drivers(chosen: Mapping[str, Mapping[str, Any]]) -> None:
+    """Find what speaks to the databases *chosen*. Raises SettingsError where nothing does.
+
+    PyMySQL stands in where mysqlclient, which needs a compiler, is not installed.
+    """
+    engines = {database["ENGINE"] for database in chosen.values()}
+    if MYSQL in engines and not _installed("MySQLdb"):
+        if not _installed("pymysql"):
+            raise SettingsError(
+                "DATABASE_URL=(not shown): MySQL, also by MYSQL_HOST, needs a driver: "
+                "pip install -r requirements/mysql.txt"
+            )
         import pymysql
 
         pymysql.install_as_MySQLdb()
+    if _POSTGRESQL in engines and not _installed("psycopg", "psycopg2"):
+        raise SettingsError(
+            "DATABASE_URL=(not shown): postgres:// needs a driver: pip install 'psycopg[binary]'"
+        )
+
+
+def _installed(*modules: str) -> bool:
+    return any(importlib.util.find_spec(name) is not None for name in modules)

@@ -155,7 +155,8 @@ def url_with(*schemes: str) -> Callable[[str], None]:
     def check(text: str) -> None:
         parts = urlsplit(text)
         # Reading the port is what validates it.
-        if parts.scheme not in schemes or (parts.port is not None and not parts.hostname):
+        needs_host = parts.port is not None or parts.scheme in ("http", "https")
+        if parts.scheme not in schemes or "://" not in text or (needs_host and not parts.hostname):
             raise ValueError(text)
 
     return check

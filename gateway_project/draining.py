@@ -24,7 +24,6 @@ from uvicorn.supervisors.multiprocess import Process
 
 from gateway_project.metric_sums import drop_gauges
 from gateway_project.scheduling import favour_requests, start_gently
-from proxying.wire.server import ServerConnection
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +79,8 @@ class DrainingServer(uvicorn.Server):
 
     async def _part(self, seconds: float, *, until_alone: bool = False) -> None:
         """Answer what comes for *seconds*, each connection closing after its next answer."""
+        from proxying.wire.server import ServerConnection  # not before the settings are read
+
         end = time.monotonic() + seconds
         while time.monotonic() < end and not self.force_exit:
             for connection in tuple(self.server_state.connections):

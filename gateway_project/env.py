@@ -58,6 +58,13 @@ class Settings(Variables):
         return self.cluster_enabled or self.deployment_mode == "cluster"
 
     @property
+    def node_name(self) -> str:
+        """What this node was called; empty: nothing was chosen."""
+        return self.node_id or (
+            self.cluster_node_id if self.is_cluster_mode else self.single_instance_id
+        )
+
+    @property
     def redis_cluster_nodes_list(self) -> list[str]:
         """Redis Cluster nodes as ``host:port``."""
         return list(self.redis_cluster_nodes)
@@ -123,6 +130,9 @@ def get_settings(env_name: str | None = None, env_file_path: str | None = None) 
         name: _value(name.upper(), kind, declaration, (process, file), environment)
         for name, (kind, declaration) in declared.items()
     }
+    if values["debug"]:
+        for name in ("secret_key", "jwt_secret_key"):
+            values[name] = values[name] or DEVELOPMENT_KEY
     values["var_directory"] = env_files.PROJECT_DIRECTORY / values["var_directory"]
     settings = Settings(
         environment=environment, env_file=path, undeclared=_undeclared(file), **values
@@ -201,7 +211,7 @@ def _refuse_known_secrets(settings: Settings) -> None:
     if settings.uses_shared_secret:
         secrets["JWT_SECRET_KEY"] = settings.jwt_secret_key
     for name, value in secrets.items():
-        if value.lower() in _KNOWN_SECRETS or value.startswith("django-insecure-"):
+        if value.strip().lower() in _KNOWN_SECRETS or value.startswith("django-insecure-"):
             raise SettingsError(
                 f"{name}={'(a known example)' if value else ''}: a random secret while DEBUG is "
                 "off; `python manage.py create_env` writes a file that has one"

@@ -56,7 +56,7 @@ def read(path: Path) -> dict[str, str]:
     value as part of the value. So lines are looked at before it sees them.
     """
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(
             f"{path}: cannot be read as UTF-8 text ({type(error).__name__})"
@@ -178,9 +178,10 @@ Written by `python manage.py create_env --markdown`; a test holds this page equa
 
 Settings are environment variables. The process environment wins over the file. The file is
 `.env.dev` or `.env.prod` when `--env` or `ENVIRONMENT` says `dev` or `prod` and that file exists,
-else `.env`; `ENV_FILE` names another one. An empty value counts as not set. A value that is not
-allowed stops the start with `NAME=value: what is allowed`. A secret may come from a file:
-`NAME_FILE=/run/secrets/name` (one newline at its end is dropped).
+else `.env`; `ENV_FILE` names another one. An empty value means the default; in the process
+environment it hides the file's. A value that is not allowed stops the start with
+`NAME=value: what is allowed`. A secret may come from a file: `NAME_FILE=/run/secrets/name` (one
+newline at its end is dropped).
 
 `python manage.py create_env` writes a commented file with random secrets and never overwrites one.
 With `DEBUG` off the gateway does not start while `SECRET_KEY` or `JWT_SECRET_KEY` is empty or a

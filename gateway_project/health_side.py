@@ -76,7 +76,7 @@ class HealthSide:
 
 def node_name(settings: Settings) -> str:
     """What this node is called in rows that people read."""
-    return (settings.node_id or f"{socket.gethostname()}:{settings.listen_port}")[-_LONGEST_NAME:]
+    return (settings.node_name or f"{socket.gethostname()}:{settings.listen_port}")[-_LONGEST_NAME:]
 
 
 def worker_name(settings: Settings) -> str:

@@ -18,6 +18,7 @@ from typing import Final
 from gateway_project import env_files, metric_files
 from gateway_project.declaring import SettingsError
 from gateway_project.env import get_settings
+from gateway_project.places import make_var_directory, unwritable
 
 _VARIABLES: Final = {
     "env": ("ENVIRONMENT",),
@@ -84,13 +85,11 @@ def _claim(var_directory: Path) -> None:
     Two gateways in one directory would delete each other's metrics and sockets. The descriptor of
     the lock stays open until the process ends, and no worker inherits it.
     """
+    make_var_directory(var_directory)
     try:
-        var_directory.mkdir(mode=0o750, parents=True, exist_ok=True)
         lock = os.open(var_directory / "serve.lock", os.O_RDWR | os.O_CREAT, 0o640)
     except OSError as error:
-        raise SettingsError(
-            f"VAR_DIRECTORY={var_directory}: a directory that can be written ({error.strerror})"
-        ) from None
+        raise unwritable("VAR_DIRECTORY", var_directory, error) from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -101,9 +100,7 @@ def _claim(var_directory: Path) -> None:
     try:
         metric_files.prepare(var_directory)
     except OSError as error:
-        raise SettingsError(
-            f"VAR_DIRECTORY={var_directory}: a directory that can be written ({error.strerror})"
-        ) from None
+        raise unwritable("VAR_DIRECTORY", var_directory, error) from None
 
 
 def _do_without_settings() -> None:

@@ -23,7 +23,7 @@ from proxying import metrics
 from proxying.admission import Bounds
 from proxying.control_plane import control_plane_plan
 from proxying.forwarding import Forwarder
-from proxying.gateway import Gateway
+from proxying.gateway import Gateway, Observer
 from proxying.snapshot import Snapshots
 from proxying.upstream.base import Transport
 from proxying.upstream.transports import Transports
@@ -107,6 +107,9 @@ class Node:
     def _gateway(self) -> Gateway:
         settings = self._settings
         port = control_plane_port()
+        observers: tuple[Observer, ...] = (metrics.observe,)
+        if access_log.is_wanted(settings.log_level):
+            observers += (access_log.observe,)
         return Gateway(
             bounds=Bounds(
                 target=settings.max_target_bytes,
@@ -132,7 +135,7 @@ class Node:
             local=self.probes.handlers(metrics=settings.prometheus_enabled),
             control_plane=control_plane_plan(port) if port is not None else None,
             admin_exposed=settings.admin_exposed,
-            observers=(metrics.observe, access_log.observe),
+            observers=observers,
             refusal_observers=(refusal_log.observer(self._refusals),),
         )
 

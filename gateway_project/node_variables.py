@@ -38,6 +38,12 @@ class NodeVariables:
     host: str = _server("0.0.0.0", "Address to listen on.")
     port: int = _server(8001, "Port to listen on.", **_PORT)
     workers: int = _server(1, "Data-plane processes of `serve`.", minimum=1, maximum=256)
+    compiled_data_plane: str = _server(
+        "auto",
+        "Whether the compiled data plane (`make native`) is run: where there is one, never, or "
+        "always (else the start is refused).",
+        choices=("auto", "off", "required"),
+    )
     drain_seconds: int = _server(
         15, "Seconds running requests get to finish when the gateway stops.", **_SECONDS
     )
@@ -59,7 +65,8 @@ class NodeVariables:
     )
     node_id: str = _server(
         "",
-        "Name of this node in records and metrics; empty: made from host name and port.",
+        "Name of this node in records and metrics; empty: SINGLE_INSTANCE_ID or CLUSTER_NODE_ID, "
+        "else made from host name and port.",
     )
     publish: str = _server(
         "auto",
@@ -80,7 +87,8 @@ class NodeVariables:
     )
     secret_key: str = _security(
         "",
-        "Signs sessions and forms. With DEBUG off it must be set.",
+        "Signs sessions and forms. With DEBUG off it must be set; with DEBUG on a known key stands "
+        "in.",
         by_environment={"dev": DEVELOPMENT_KEY},
         **_KEY,
     )
@@ -162,7 +170,8 @@ class NodeVariables:
 
     log_level: str = _logs(
         "INFO",
-        "Lowest level that is written.",
+        "Lowest level that is written. Request lines are INFO; access and audit lines are "
+        "written at any level.",
         by_environment={"dev": "DEBUG"},
         choices=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
     )
@@ -202,7 +211,9 @@ class NodeVariables:
         minimum=0,
         maximum=65535,
     )
-    tracing_enabled: bool = _observing(False, "Whether spans are exported.")
+    tracing_enabled: bool = _observing(
+        False, "Whether spans are exported. So far none are; `traceparent` is always passed on."
+    )
     jaeger_agent_host: str = _observing("localhost", "Host that takes spans (OTLP over HTTP).")
     jaeger_agent_port: int = _observing(
         4318,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import signal
+import socket
 import sys
 from dataclasses import dataclass
+from importlib import import_module
 from types import FrameType
 from typing import Final
 
@@ -17,9 +19,10 @@ from uvicorn.supervisors import ChangeReload
 from gateway_project import metric_files
 from gateway_project.control_plane import ControlPlane
 from gateway_project.draining import DrainingConfig, Workers
-from gateway_project.env import Settings
+from gateway_project.env import Settings, SettingsError
 from gateway_project.env_files import PROJECT_DIRECTORY
 from gateway_project.metric_sums import sum_workers
+from gateway_project.scheduling import collect_seldom
 
 APPLICATION: Final = "gateway_project.asgi:application"
 EDGE: Final = "proxying.bindings.edge:EdgeProtocol"
@@ -46,8 +49,14 @@ class ServerConfig(DrainingConfig):
 
     def configure_logging(self) -> None:
         """Called by uvicorn first thing in every process, parent and workers."""
+        collect_seldom()
         super().configure_logging()
         signal.signal(signal.SIGTERM, _exit)
+
+    def load(self) -> None:
+        """Settings first: by them a worker imports the compiled data plane or the sources."""
+        import_module("gateway_project.settings")
+        super().load()
 
 
 def _exit(_signal: int, _frame: FrameType | None) -> None:
@@ -114,6 +123,35 @@ def refusal(settings: Settings) -> str:
             "use --workers 1."
         )
     return ""
+
+
+def try_ports(settings: Settings) -> None:
+    """Raises :class:`SettingsError` for a port that cannot be had, or is given twice."""
+    ports = {"PORT": (settings.listen_host, settings.listen_port)}
+    if settings.admin_port:
+        ports["ADMIN_PORT"] = ("127.0.0.1", settings.admin_port)
+    if settings.metrics_port and settings.prometheus_enabled:
+        ports["METRICS_PORT"] = (settings.listen_host, settings.metrics_port)
+    taken: dict[int, str] = {}
+    for name, (host, port) in ports.items():
+        if port in taken:
+            raise SettingsError(f"{name}={port}: a port of its own; it is {taken[port]} already")
+        taken[port] = name
+        try:
+            _try_to_bind(host, port)
+        except socket.gaierror as error:
+            allowed = f"an address or name of this machine ({error.strerror})"
+            raise SettingsError(f"HOST={host}: {allowed}") from None
+        except OSError as error:
+            allowed = f"a port that is free at {host} ({error.strerror})"
+            raise SettingsError(f"{name}={port}: {allowed}") from None
+
+
+def _try_to_bind(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        trial.bind((host, port))
 
 
 def serve_metrics(settings: Settings) -> None:

@@ -10,23 +10,28 @@ import warnings
 
 from csp.constants import NONE, SELF, UNSAFE_INLINE
 
-from gateway_project.databases import MYSQL, choose_mysql_driver, databases
+from gateway_project import compiled
+from gateway_project.databases import choose_drivers, databases
 from gateway_project.env import SettingsError, get_settings
 from gateway_project.env_files import PROJECT_DIRECTORY
+from gateway_project.places import make_var_directory, try_log_files
 from gateway_project.redis_place import redis_place
 from gateway_project.unfold import UNFOLD as UNFOLD
 
 try:
     GATEWAY = get_settings()
     DATABASES = databases(GATEWAY)
+    DATA_PLANE = compiled.install(GATEWAY.compiled_data_plane)
+    choose_drivers(DATABASES)
+    # SQLite, last good document and sockets need the directory before any command runs.
+    make_var_directory(GATEWAY.var_directory)
+    try_log_files(GATEWAY)
 except SettingsError as error:
     # Also under servers that know nothing of manage.py: one line, no traceback.
     raise SystemExit(str(error)) from None
 
 REDIS = redis_place(GATEWAY)
 BASE_DIR = PROJECT_DIRECTORY
-# SQLite, last good document and sockets need the directory before any command runs.
-GATEWAY.var_directory.mkdir(mode=0o750, parents=True, exist_ok=True)
 
 DEBUG = GATEWAY.debug
 SECRET_KEY = GATEWAY.secret_key
@@ -92,8 +97,6 @@ TEMPLATES = [
     },
 ]
 
-if any(database["ENGINE"] == MYSQL for database in DATABASES.values()):
-    choose_mysql_driver()
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 FIXTURE_DIRS = [BASE_DIR / "fixtures"]
 

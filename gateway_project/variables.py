@@ -44,8 +44,8 @@ class Variables(NodeVariables):
 
     database_url: str = _database(
         "",
-        "`mysql://`, `postgres://` or `sqlite:///` URL; wins over MYSQL_*. Empty and no "
-        "MYSQL_HOST: SQLite at VAR_DIRECTORY/gateway.sqlite3.",
+        "`mysql://`, `postgres://` or `sqlite:///` URL (a relative file is in the project); wins "
+        "over MYSQL_*. Empty and no MYSQL_HOST: SQLite at VAR_DIRECTORY/gateway.sqlite3.",
         secret=True,
         check=url_with("mysql", "postgres", "postgresql", "sqlite"),
         rule="mysql://, postgres:// or sqlite:/// URL",
@@ -104,7 +104,8 @@ class Variables(NodeVariables):
     jwt_algorithm: str = _tokens("HS256", "Algorithm of access tokens.", choices=ALGORITHMS)
     jwt_secret_key: str = _tokens(
         "",
-        "Signs and verifies tokens with HS algorithms. With DEBUG off it must be set.",
+        "Signs and verifies tokens with HS algorithms. With DEBUG off it must be set; with DEBUG "
+        "on a known key stands in.",
         by_environment={"dev": DEVELOPMENT_KEY},
         **_KEY,
     )
@@ -187,7 +188,7 @@ class Variables(NodeVariables):
 
     service_discovery_type: str = _discovery(
         "static",
-        "Where instances come from.",
+        "Where instances come from. So far only `static`, the configuration, has an effect.",
         choices=("static", "consul", "nacos", "etcd"),
     )
     discovery_interval: float = _discovery(
@@ -215,7 +216,9 @@ class Variables(NodeVariables):
         "One node, or one of several; CLUSTER_ENABLED=true means cluster too.",
         choices=("single", "cluster"),
     )
-    single_instance_id: str = _single("gateway-1", "Identifier of a single node.")
+    single_instance_id: str = _single(
+        "", "Identifier of a single node; NODE_ID wins. Empty: made from host name and port."
+    )
     single_instance_host: str = _single("", "Address a single node listens on; empty: HOST.")
     single_instance_port: int = _single(
         0, "Port a single node listens on; 0: PORT.", minimum=0, maximum=65535
@@ -224,7 +227,8 @@ class Variables(NodeVariables):
     cluster_enabled: bool = _cluster(False, "Same as DEPLOYMENT_MODE=cluster.")
     cluster_name: str = _cluster("gateway-cluster", "Name of the cluster.")
     cluster_node_id: str = _cluster(
-        "", "Identifier of this node; needed in a cluster of more than one."
+        "",
+        "Identifier of this node; needed in a cluster of more than one. NODE_ID wins.",
     )
     cluster_node_count: int = _cluster(1, "Number of nodes.", minimum=1, maximum=10_000)
     cluster_coordinator_host: str = _cluster(
@@ -267,14 +271,16 @@ class Variables(NodeVariables):
         50, "Connections per node and worker.", minimum=1, maximum=10_000
     )
     mysql_cluster_enabled: bool = _cluster(
-        False, "Whether reads go to MYSQL_CLUSTER_READ_REPLICAS."
+        False, "Whether MYSQL_CLUSTER_NODES are used instead of MYSQL_HOST."
     )
     mysql_cluster_nodes: tuple[str, ...] = _cluster(
         (),
         "MySQL nodes; the first one writes unless MYSQL_CLUSTER_WRITE_NODE is set.",
         **_NODES,
     )
-    mysql_cluster_read_replicas: tuple[str, ...] = _cluster((), "MySQL read replicas.", **_NODES)
+    mysql_cluster_read_replicas: tuple[str, ...] = _cluster(
+        (), "MySQL read replicas. So far everything is read where it is written.", **_NODES
+    )
     mysql_cluster_write_node: str = _cluster("", "MySQL node that writes.", **_NODE)
     mysql_cluster_load_balance_strategy: str = _cluster(
         "round_robin",

@@ -97,11 +97,12 @@ class Authenticator:
             return await self._identify(headers, methods, client_ip, route_name)
         except MissingCredentials:
             raise
-        except AuthenticationError:
-            held = self._pace.hold(client_ip, self._clock())
-            if held:
-                await asyncio.sleep(held)
-            raise
+        except AuthenticationError as error:
+            refusal = error
+        held = self._pace.hold(client_ip, self._clock())
+        if held:
+            await asyncio.sleep(held)
+        raise refusal
 
     async def _identify(
         self,

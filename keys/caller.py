@@ -7,6 +7,7 @@ that follows.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from keys.credentials import CredentialKind
 from keys.errors import ExpiredApiKey, InvalidApiKey, RevokedApiKey
@@ -32,7 +33,7 @@ class Caller:
     """Route names an API key is good for; ``None`` is all."""
     allowed_networks: tuple[Network, ...] | None = None
     """Networks an API key may come from; ``None`` is all, an empty tuple none."""
-    policy: object = field(default=None, compare=False, repr=False)
+    policy: Any = field(default=None, compare=False, repr=False)
     """What an app above attached to the consumer (:mod:`keys.policies`)."""
     issuer: str = ""
     """The external issuer of the token; empty for our own tokens and for API keys."""

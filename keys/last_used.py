@@ -32,7 +32,7 @@ class LastUsed:
         self, write: Write, thread: DatabaseThread, *, size: int, interval: float = 30.0
     ) -> None:
         self._write = write
-        self._thread = thread
+        self._database = thread
         self._size = size
         self._interval = interval
         self._times: dict[int, float] = {}
@@ -61,7 +61,7 @@ class LastUsed:
             async with asyncio.timeout(_FLUSH_SECONDS):
                 while times:
                     batch = dict(list(times.items())[:_BATCH])
-                    await self._thread.run(self._write, batch)
+                    await self._database.run(self._write, batch)
                     for key_id in batch:
                         del times[key_id]
         except Exception:

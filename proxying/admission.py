@@ -39,12 +39,35 @@ _chance = Random(secrets.randbits(256))
 
 
 @dataclass(frozen=True, slots=True)
+class Patience:
+    """What a client is allowed, in seconds where nothing else is said."""
+
+    header: float = 10.0
+    """For a head, from its first byte or the connection's start."""
+    idle: float = 75.0
+    """Between an answer and the next request."""
+    body_stall: float = 10.0
+    """Without a byte of the body while it is waited for."""
+    body_grace: float = 10.0
+    """Of waiting that every body is allowed before its rate counts."""
+    body_rate: float = 256.0
+    """Bytes a second."""
+    write: float = 30.0
+    """Without taking a byte of what waits for it."""
+    drain: float = 5.0
+    """To end a request that was answered early."""
+    drain_bytes: int = 256 * 1024
+    """What is passed over of such a request."""
+
+
+@dataclass(frozen=True, slots=True)
 class Bounds:
     """What a node accepts. Sizes in bytes."""
 
     target: int
     header_block: int
     trusted_proxies: tuple[Network, ...]
+    patience: Patience = Patience()
 
 
 def admit(exchange: Exchange, bounds: Bounds) -> None:

@@ -50,7 +50,7 @@ class InstanceState:
     def __init__(self, service: str, url: str, weight: int = 1) -> None:
         self.service = service
         self.url = url
-        self.weight: float = weight
+        self.weight = float(weight)
         self.full_weight = weight
         self.healthy = True
         """What the health check says; true where nothing checks."""
@@ -67,7 +67,7 @@ class InstanceState:
         """Set ``weight`` for *now*, *seconds* being what a slow start takes."""
         if self.ramps_from is None or now >= self.ramps_from + seconds:
             self.ramps_from = None
-            self.weight = self.full_weight
+            self.weight = float(self.full_weight)
         else:
             share = max(_LEAST_SHARE, (now - self.ramps_from) / seconds)
             self.weight = self.full_weight * share
@@ -159,7 +159,7 @@ class Balancer:
         self.name = name
         self._strategy = STRATEGIES[name]
 
-    def pick(
+    def select_instance(
         self, candidates: Sequence[InstanceState], key: bytes, random: Random
     ) -> InstanceState | None:
         """One of *candidates*, ``None`` when none of them has a weight."""

@@ -51,14 +51,15 @@ class Gate:
         turn: asyncio.Future[Attempt] = asyncio.get_running_loop().create_future()
         place = (begin, turn)
         self._waiting.append(place)
-        attempt: Attempt | None = None
+        given = False
         try:
             async with asyncio.timeout(self.spec.queue_timeout):
                 attempt = await turn
+                given = True
         except TimeoutError:
             raise Overloaded(self.service) from None
         finally:
-            if attempt is None:
+            if not given:
                 self._abandon(place)
         return attempt
 

@@ -196,7 +196,7 @@ class Upstream:
         if self._slow_start:
             for state in candidates:
                 state.ramp(now, self._slow_start)
-        chosen = self._kept(exchange, candidates) or self._balancer.pick(
+        chosen = self._kept(exchange, candidates) or self._balancer.select_instance(
             candidates, self._hash_key(exchange), self._random
         )
         if chosen is None:

@@ -121,7 +121,7 @@ class Limiter:
         """Whether the store is failing and left alone."""
         return self._guard.open
 
-    async def check(
+    async def check_rate_limit(
         self, rules: Sequence[Rule], keys: Sequence[str], cost: int = 1
     ) -> Decision | None:
         """Spend *cost* tokens of every rule's bucket, or of none.
@@ -146,8 +146,6 @@ class Limiter:
             metrics.DEGRADED.set(0)
         self._guard.succeeded()
         return answer
-
-    check_rate_limit = check
 
     async def _in_time(self, answer: Awaitable[Decision]) -> Decision:
         try:

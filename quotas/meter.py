@@ -54,7 +54,7 @@ class Meter:
             return None
         keys = identifiers(rules, caller, client, headers, limits.route)
         try:
-            decision = await self._limiter.check(rules, keys)
+            decision = await self._limiter.check_rate_limit(rules, keys)
         except LimiterUnavailable:
             metrics.decisions_child(limits.route, "unavailable").inc()
             raise

@@ -21,6 +21,7 @@ from routing import revision
 from routing.document import ServiceSpec
 from routing.errors import ConfigurationError
 from routing.models import Revision, RevisionHead, Route, Service, ServiceInstance
+from routing.overlaps import unreachable
 from routing.table import compile_service
 from runtime.console import (
     LISTS_AS_TEXT,
@@ -265,6 +266,14 @@ class RouteAdmin(SwitchedAdmin):
             },
         ),
     )
+
+    def save_model(
+        self, request: HttpRequest, obj: Route, form: ModelForm[Route], change: bool
+    ) -> None:
+        super().save_model(request, obj, form, change)
+        for overlap in unreachable(Route.objects.what_is_matched()):
+            if obj.name in (overlap.route, overlap.winner):
+                self.message_user(request, f"{overlap.route} {overlap}.", messages.WARNING)
 
     @admin.display(description="methods")
     def shown_methods(self, route: Route) -> str:

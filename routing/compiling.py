@@ -20,7 +20,7 @@ from routing.addresses import (
     is_ip_literal,
     parse_instance_url,
 )
-from routing.document import InstanceSpec, LimitSpec, RouteSpec, ServiceSpec
+from routing.document import HealthCheckSpec, InstanceSpec, LimitSpec, RouteSpec, ServiceSpec
 from routing.errors import ConfigurationError, Fault
 from routing.links import link_of
 from routing.matching import accepted_methods, host_key
@@ -34,7 +34,7 @@ Finding = tuple[str, str]
 """A field's path inside its object, and what is wrong with it."""
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
-_METHOD = re.compile(r"[A-Z0-9!#$%&'*+.^_`|~-]{1,64}")
+_METHOD = re.compile(r"(?=.*[A-Z])[A-Z0-9!#$%&'*+.^_`|~-]{1,64}")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _PROBE_PATH = re.compile(r"/[!-\"$-~]*")
 _NEVER_PROXIED = frozenset({"CONNECT", "TRACE"})
@@ -175,12 +175,19 @@ def _service_findings(name: str, spec: ServiceSpec) -> Iterator[Finding]:
     if not _NAME.fullmatch(name):
         yield "name", _BAD_NAME
     yield from _method_findings("retry.methods", spec.retry.methods)
-    if spec.health_check is not None and not _PROBE_PATH.fullmatch(spec.health_check.path):
-        yield "health_check.path", "must begin with '/' and hold visible ASCII only, no '#'"
+    if spec.health_check is not None:
+        yield from _probe_findings(spec.health_check)
     if not _is_hash_subject(spec.hash_by):
         yield "hash_by", "must be caller, ip, header:Name or cookie:Name"
     if spec.sticky_cookie and not _TOKEN.fullmatch(spec.sticky_cookie):
         yield "sticky_cookie", "must be the name of a cookie"
+
+
+def _probe_findings(probe: HealthCheckSpec) -> Iterator[Finding]:
+    if not _PROBE_PATH.fullmatch(probe.path):
+        yield "health_check.path", "must begin with '/' and hold visible ASCII only, no '#'"
+    if probe.type == "http" and not probe.expect:
+        yield "health_check.expect", "must name a status, or no instance would ever be well"
 
 
 def _instances(

@@ -148,7 +148,7 @@ def _with_texts(block: Mapping[str, Any], name: str) -> dict[str, Any]:
 def _with_limit_list(raw: Any) -> Any:
     if not isinstance(raw, Mapping) or "rate_limit" not in raw:
         return raw
-    limits = raw["rate_limit"]
+    limits = [] if raw["rate_limit"] is None else raw["rate_limit"]
     if isinstance(limits, Mapping) or _is_number(limits):
         limits = [limits]
     if isinstance(limits, list):
@@ -195,7 +195,10 @@ def _explain(message: str, kind: type[msgspec.Struct]) -> tuple[str, str]:
         return _join(field, named[1]), f"unknown key; known are {known}"
     if isinstance(expected, inspect.LiteralType):
         allowed = ", ".join(map(str, expected.values))
-        return field, f"{reason.removeprefix('Invalid enum value ')} is not one of {allowed}"
+        value = reason.removeprefix("Invalid enum value ")
+        if value.startswith("Expected"):
+            value = value.rpartition(", got ")[2].strip("`")
+        return field, f"{value} is not one of {allowed}"
     for word, plain in _WORDS.items():
         reason = reason.replace(word, plain)
     return field, reason

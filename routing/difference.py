@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from routing.document import Document, InstanceSpec, LimitSpec, plain
+from routing.errors import Fault
 
 GLOBAL = "global"
 """The name under which a diff lists the limits over all routes."""
@@ -58,6 +59,8 @@ class Diff:
     changes: tuple[ObjectChange, ...] = ()
     revision: int | None = None
     """The revision that was published for it."""
+    warnings: tuple[Fault, ...] = ()
+    """What is allowed and yet hardly meant."""
 
     def __bool__(self) -> bool:
         return bool(self.changes)

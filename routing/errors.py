@@ -37,7 +37,11 @@ class Fault:
         return ".".join(part for part in (self.where, self.field) if part)
 
     def __str__(self) -> str:
-        return ": ".join(part for part in (self.file, self.place, self.reason) if part)
+        """One line, whatever a name holds."""
+        text = ": ".join(part for part in (self.file, self.place, self.reason) if part)
+        if text.isprintable():
+            return text
+        return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 class ConfigurationError(RoutingError):

@@ -191,10 +191,11 @@ class _Reading:
             except ConfigurationError as error:
                 self._faults.extend(error.faults)
                 continue
-            if not spec.name:
+            made = not spec.name
+            if made:
                 spec = msgspec.structs.replace(spec, name=default_name(spec.methods, spec.path))
             place = Place(file, f"routes[{index}] ({spec.name})")
-            self._keep(self._routes, spec.name, spec, place)
+            self._keep(self._routes, spec.name, spec, place, made=made)
 
     def _take_limits(self, file: str, limits: Any) -> None:
         try:
@@ -208,10 +209,18 @@ class _Reading:
             self._limits = (specs, file)
 
     def _keep(
-        self, kept: dict[str, tuple[Any, Place]], name: str, spec: object, place: Place
+        self,
+        kept: dict[str, tuple[Any, Place]],
+        name: str,
+        spec: object,
+        place: Place,
+        *,
+        made: bool = False,
     ) -> None:
         if name in kept:
             reason = f"the name {name!r} is taken by {kept[name][1]}"
+            if made:
+                reason += "; it was made from methods and path, so give this route a name"
             self._faults.append(Fault(place.where, "name", reason, place.file))
         else:
             kept[name] = (spec, place)

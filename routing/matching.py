@@ -11,7 +11,7 @@ that very path: routes that share no prefix with it cost nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Generic, TypeVar
 
@@ -72,11 +72,12 @@ class Result(Enum):
 @dataclass(frozen=True, slots=True)
 class Match(Generic[T]):
     """The answer. PARTIAL carries the best route by path and, in ``allow``, every method that
-    some route accepts at this host and path, sorted."""
+    some route accepts at this host and path, sorted. ``keeps_slashes`` is the route's."""
 
     result: Result
     route: T | None = None
     allow: tuple[str, ...] = ()
+    keeps_slashes: bool = False
 
 
 class _Leaf(Generic[T]):
@@ -187,13 +188,21 @@ class Router(Generic[T]):
             entries, key=lambda entry: (-entry.priority, entry.pattern.specificity, entry.name)
         )
         for rank, entry in enumerate(ordered):
-            match = Match(Result.FULL, entry.route)
+            match = Match(Result.FULL, entry.route, keeps_slashes=not entry.merge_slashes)
             for site in router._sites_of(entry.hosts):
                 site.insert(rank, match, entry)
         return router
 
     def match(self, method: str, host: str, path: CanonicalPath) -> Match[T]:
         """The best route for a request; a route that takes the method beats any that does not."""
+        found = self._match(method, host, path)
+        if path.unmerged is None or found.keeps_slashes or found.result is not Result.FULL:
+            return found
+        # What merges sends another path than was asked for: that path's own route must take it,
+        # or `//private` would pass the route of `/private` by.
+        return self._match(method, host, replace(path, unmerged=None))
+
+    def _match(self, method: str, host: str, path: CanonicalPath) -> Match[T]:
         partial: Match[T] | None = None
         allow: set[str] = set()
         for site in self._candidates(host):

@@ -7,6 +7,7 @@ remain (CONTRACT §3). Pure: leans on ``routing.paths`` alone.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -14,6 +15,8 @@ from routing.errors import BadPath
 from routing.paths import CanonicalPath, canonical
 
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(:path)?\}")
+_OTHERS_WAY = re.compile(r"\*+|:[A-Za-z_]\w*")
+"""A parameter as other gateways write it; as text it would never match what was meant."""
 
 
 class PatternError(ValueError):
@@ -55,6 +58,17 @@ class Pattern:
             if kind is not Kind.LITERAL
         }
 
+    def fits(self, segments: Sequence[str]) -> bool:
+        """Whether a path of these segments (as ``CanonicalPath.segments`` has them) matches."""
+        for place, (kind, name) in enumerate(self.segments):
+            if place == len(segments):
+                return False
+            if kind is Kind.REST:
+                return True
+            if segments[place] != name if kind is Kind.LITERAL else not segments[place]:
+                return False
+        return len(segments) == len(self.segments)
+
 
 def compile_pattern(text: str, *, merge_slashes: bool = True) -> Pattern:
     """Compile ``/literal/{name}/{rest:path}``; raises ``PatternError``.
@@ -66,6 +80,12 @@ def compile_pattern(text: str, *, merge_slashes: bool = True) -> Pattern:
     if not text.startswith("/"):
         raise PatternError("must begin with '/'")
     pieces = text[1:].split("/")
+    for piece in filter(_OTHERS_WAY.fullmatch, pieces):
+        escaped = f"%{ord(piece[0]):X}{piece[1:]}"
+        raise PatternError(
+            f"a parameter is written {{name}}, the rest of a path {{rest:path}}; {piece} itself is "
+            f"{escaped}"
+        )
     holes = [_PLACEHOLDER.fullmatch(piece) for piece in pieces]
     filled = ("x" if hole else piece for hole, piece in zip(holes, pieces, strict=True))
     literal = canonical_literal("/" + "/".join(filled), merge_slashes=merge_slashes)

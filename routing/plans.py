@@ -99,6 +99,8 @@ class RoutePlan:
     def upstream_path(self, path: CanonicalPath) -> str:
         """The path to forward for a request of this route; raises ``BadPath``."""
         seen = path.variant(merge_slashes=self.merge_slashes)
+        if seen is not path and not self.pattern.fits(seen.segments):
+            seen = path  # It is ours only once its slashes are merged.
         if self.change is None:
             return seen.text
         return changed_path(self.change, seen, merge_slashes=self.merge_slashes)

@@ -26,6 +26,7 @@ from routing.document import Document, ServiceSpec, digest
 from routing.errors import ConfigurationError, Fault
 from routing.files import Files
 from routing.models import Revision, RevisionHead
+from routing.overlaps import unreachable
 from routing.reading import Compiled, compile_rows, database, faults_of
 from routing.suspension import suspended
 from routing.writing import write
@@ -101,7 +102,7 @@ def apply(
             head = _locked_head()
             stored = compile_rows()
             goal = _goal(stored, files.document, prune=prune)
-            diff = compare(stored.document, goal)
+            diff = replace(compare(stored.document, goal), warnings=tuple(_warnings(goal, files)))
             with gathered(using):
                 write(stored, goal, diff, using)
             reached = compile_rows()
@@ -113,6 +114,14 @@ def apply(
             return replace(diff, revision=published.number if published else None)
     except ConfigurationError as error:
         raise ConfigurationError([files.locate(fault) for fault in error.faults]) from error
+
+
+def _warnings(goal: Document, files: Files) -> Iterator[Fault]:
+    """Routes without effect, where one of the two is in *files*."""
+    named = {route.name for route in files.document.routes}
+    for overlap in unreachable(goal.routes):
+        if overlap.route in named or overlap.winner in named:
+            yield files.locate(Fault(f"routes.{overlap.route}", "", str(overlap)))
 
 
 def rollback(number: int, actor: str) -> Revision | None:

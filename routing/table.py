@@ -64,6 +64,11 @@ class Table:
         """All routes in the order of the document."""
         return tuple(self.routes.values())
 
+    def get_instances(self, service_name: str) -> tuple[InstancePlan, ...]:
+        """The instances of a service; none of one that is not there or does not compile."""
+        service = self.services.get(service_name)
+        return service.instances if service is not None else ()
+
 
 def build_table(document: Document) -> Table:
     """Compile *document*; what does not compile is closed, logged, and harms nothing else."""
@@ -119,17 +124,17 @@ def default_name(methods: Iterable[str], path: str) -> str:
     """A name for a route that has none: ``get-post-projects-project_id``.
 
     The same for the same methods in any order. At most 100 characters; a longer one is cut and
-    ends in a digest of the whole.
+    ends in a digest of the whole. A path without a letter or digit is named by its digest.
     """
-    parts = sorted(method.lower() for method in methods)
+    parts = sorted({method.lower() for method in methods})
     parts += path.replace(":path}", "}").strip("/").split("/") if path != "/" else ["root"]
     if path.endswith("/") and path != "/":
         parts.append("slash")
     name = _NOT_IN_NAMES.sub("-", "-".join(parts)).strip("-")
-    if len(name) <= _LONGEST_NAME:
+    if 0 < len(name) <= _LONGEST_NAME:
         return name
-    mark = hashlib.sha256(name.encode()).hexdigest()[:8]
-    return f"{name[: _LONGEST_NAME - 9]}-{mark}"
+    mark = hashlib.sha256((name or path).encode(errors="surrogatepass")).hexdigest()[:8]
+    return f"{name[: _LONGEST_NAME - 9] or 'route'}-{mark}"
 
 
 def _limit_faults(document: Document) -> Iterator[Fault]:

@@ -90,18 +90,30 @@ class RevisionWatcher:
         A database nothing was published from yet gets its first revision here: a node that is
         never ready could not be reached to be configured.
         """
+        loaded = False
         try:
-            await self._take_current()
+            await self.reload_routes()
             if self._version is None:
                 await self._database.run(publish, "outside", "first start")
-                await self._take_current()
+                await self.reload_routes()
+            loaded = True
         except (Error, DamagedRevisionError, ConfigurationError):
             logger.exception("the current revision cannot be served; looking for the last good one")
             await self._take_last_good()
-        watcher.watch(TOPIC, read_version, self._changed, seen=self._version)
+        watcher.watch(TOPIC, read_version, self._changed, seen=self._version, read_already=loaded)
+
+    async def reload_routes(self) -> None:
+        """Serve what is published now; keeps the table when it is that already.
+
+        Raises DamagedRevisionError, ConfigurationError and the database's errors, and then goes
+        on serving what was served.
+        """
+        published = await self._database.run(load_current)
+        if published is not None:
+            await self._take(published)
 
     async def _changed(self, _: Version) -> None:
-        await self._take_current()
+        await self.reload_routes()
 
     async def _take_last_good(self) -> None:
         published = await asyncio.to_thread(lastgood.load, self._directory)
@@ -110,11 +122,6 @@ class RevisionWatcher:
                 await self._take(published)
         except ConfigurationError:
             logger.exception("the last good document cannot be served either")
-
-    async def _take_current(self) -> None:
-        published = await self._database.run(load_current)
-        if published is not None:
-            await self._take(published)
 
     async def _take(self, published: Published) -> None:
         version = Version(published.number, published.sha256)

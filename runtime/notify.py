@@ -80,14 +80,15 @@ class _Topic(Generic[VersionT]):
     seen: VersionT | None = None
     refused: VersionT | None = None
     """The version that could not be taken over last."""
-    healthy: bool = False
+    healthy: bool | None = None
+    """Whether the last read succeeded; ``None`` before the first."""
 
 
 class Watcher:
     """Calls back on the loop when a topic's version is another one than last time.
 
     ``failures`` counts reads and callbacks that failed; a failed one is tried again at the next
-    look. ``healthy`` is false until every topic was read, and while the last read of one failed.
+    look. ``healthy`` is false until a topic was read, and while the last read of one failed.
     """
 
     def __init__(self, database: DatabaseThread, interval: float) -> None:
@@ -104,12 +105,15 @@ class Watcher:
         read: Callable[[], VersionT],
         changed: Callable[[VersionT], Awaitable[None]],
         seen: VersionT | None = None,
+        *,
+        read_already: bool = False,
     ) -> None:
         """Await ``changed(version)`` whenever ``read()`` returns another version than *seen*.
 
-        *read* runs in the database thread. To be called before :meth:`start`.
+        *read* runs in the database thread; with *read_already* it just succeeded for the caller.
+        To be called before :meth:`start`.
         """
-        self._topics[topic] = _Topic(topic, read, changed, seen)
+        self._topics[topic] = _Topic(topic, read, changed, seen, True if read_already else None)
 
     def start(self, owner: TaskOwner) -> None:
         """Begin to watch, as tasks of *owner*."""
@@ -120,8 +124,9 @@ class Watcher:
 
     @property
     def healthy(self) -> bool:
-        """Whether the last read of every topic succeeded."""
-        return all(topic.healthy for topic in self._topics.values())
+        """Whether the last read of every topic that was read succeeded, and there was one."""
+        verdicts = {topic.healthy for topic in self._topics.values()}
+        return True in verdicts and False not in verdicts
 
     def wake(self, topic: str) -> None:
         """Look soon, if *topic* is watched. May be called from any thread."""

@@ -13,6 +13,8 @@ from pathlib import Path
 
 DIRECTORY = Path(tempfile.mkdtemp(prefix="gateway-tests-"))
 atexit.register(shutil.rmtree, DIRECTORY, ignore_errors=True)
+RUN_DIRECTORY = Path(os.environ.setdefault("GATEWAY_TEST_RUN", str(DIRECTORY)))
+"""Of the first process of a parallel run, which outlives its workers."""
 ENVIRONMENT = {
     "ENVIRONMENT": "default",
     "ENV_FILE": os.devnull,

@@ -70,7 +70,15 @@ class ApplyView(ActionView):
                 comment="apply",
             )
         changes = [change.as_data() for change in diff.changes]
-        return Response({"revision": diff.revision, "dry_run": dry_run, "changes": changes})
+        warnings = [{"field": one.place, "reason": one.reason} for one in diff.warnings]
+        return Response(
+            {
+                "revision": diff.revision,
+                "dry_run": dry_run,
+                "changes": changes,
+                "warnings": warnings,
+            }
+        )
 
 
 class _TextRenderer(BaseRenderer):

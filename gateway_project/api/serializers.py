@@ -253,17 +253,20 @@ class ChangeSerializer(serializers.Serializer[Any]):
         return {**super().get_fields(), "fields": serializers.DictField()}
 
 
+class FieldErrorSerializer(serializers.Serializer[Any]):
+    field = serializers.CharField(help_text="Path in what was sent.")
+    reason = serializers.CharField(help_text="What is wrong and what is allowed.")
+
+
 class DiffSerializer(serializers.Serializer[Any]):
     """What a document changes, and the revision it was published as."""
 
     revision = serializers.IntegerField(allow_null=True)
     dry_run = serializers.BooleanField()
     changes = serializers.ListField(child=ChangeSerializer())
-
-
-class FieldErrorSerializer(serializers.Serializer[Any]):
-    field = serializers.CharField(help_text="Path in what was sent.")
-    reason = serializers.CharField(help_text="What is wrong and what is allowed.")
+    warnings = serializers.ListField(
+        child=FieldErrorSerializer(), help_text="What is allowed and yet hardly meant."
+    )
 
 
 class ProblemSerializer(serializers.Serializer[Any]):

@@ -8,37 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import select
-from dataclasses import dataclass
 from typing import Protocol
 
+from proxying.admission import Patience
 from proxying.wire.body import RequestBody
 
 _NEVER = float("inf")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LOOK_SECONDS = 0.5
 _LEFT = select.POLLRDHUP | select.POLLHUP | select.POLLERR
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """What a client is allowed, in seconds where nothing else is said."""
-
-    header: float = 10.0
-    """For a head, from its first byte or the connection's start."""
-    idle: float = 75.0
-    """Between an answer and the next request."""
-    body_stall: float = 10.0
-    """Without a byte of the body while it is waited for."""
-    body_grace: float = 10.0
-    """Of waiting that every body is allowed before its rate counts."""
-    body_rate: float = 256.0
-    """Bytes a second."""
-    write: float = 30.0
-    """Without taking a byte of what waits for it."""
-    drain: float = 5.0
-    """To end a request that was answered early."""
-    drain_bytes: int = 256 * 1024
-    """What is passed over of such a request."""
 
 
 class Owner(Protocol):
@@ -56,6 +34,7 @@ class Owner(Protocol):
 class Pace:
     """The clock and the brakes of one connection; a ``Source`` for its bodies."""
 
+    __deletable__ = ("_owner",)
     __slots__ = (
         "_awaited",
         "_due",

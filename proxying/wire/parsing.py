@@ -27,6 +27,7 @@ _MAX_INTERIM = 10
 class AnswerParser:
     """One answer being read. :meth:`feed` what arrives until ``complete``; it may raise."""
 
+    __deletable__ = ("_parser",)
     __slots__ = (
         "_codings",
         "_connection",

@@ -133,12 +133,11 @@ class HeadReader:
             parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             pass  # whether there is a body is for the rules of framing to say
-        except httptools.HttpParserInvalidMethodError as error:
-            if head.split(b" ", 1)[0].isalpha():
-                raise BadRequest("this method is not known", 501, "not_implemented") from None
-            raise BadRequest(str(error)) from None
         except httptools.HttpParserError as error:
-            self._check_bounds(len(head))
+            if not isinstance(error, httptools.HttpParserInvalidMethodError):
+                self._check_bounds(len(head))
+            elif head.split(b" ", 1)[0].isalpha():
+                raise BadRequest("this method is not known", 501, "not_implemented") from None
             raise BadRequest(str(error)) from None
 
     def _check_bounds(self, size: int) -> None:
@@ -170,9 +169,7 @@ class HeadReader:
         self._read_target()
         self.keep_alive = self.http11
         self.expects_continue = False
-        self.size = 0
-        if self._special:
-            self._read_special()
+        self.size = self._read_special() if self._special else 0
         if self.size != 0 or parser.should_upgrade():
             self._parser = None  # it waits for a body that it will not be given
 
@@ -210,18 +207,20 @@ class HeadReader:
             self.headers.append((b"host", authority))
         return slash + tail or b"/"
 
-    def _read_special(self) -> None:
+    def _read_special(self) -> int | None:
+        """Connection, expectation, and the size of the body."""
         http11 = self.http11
         lengths, codings = self._values(b"content-length"), self._values(b"transfer-encoding")
         try:
-            self.size = request_size(lengths, codings, http11=http11)
-        except UnknownCodingError as error:
-            raise BadRequest(str(error), 501, "not_implemented") from None
+            size = request_size(lengths, codings, http11=http11)
         except FramingError as error:
+            if isinstance(error, UnknownCodingError):
+                raise BadRequest(str(error), 501, "not_implemented") from None
             raise BadRequest(str(error)) from None
         self.keep_alive = client_keeps_alive(self._values(b"connection"), http11=http11)
         expectations = self._values(b"expect")
         self.expects_continue = http11 and any(v.lower() == b"100-continue" for v in expectations)
+        return size
 
     def _values(self, wanted: bytes) -> list[bytes]:
         return [value for name, value in self._special if name == wanted]

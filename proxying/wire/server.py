@@ -27,10 +27,10 @@ from proxying.exchange import EMPTY, Answer, Body, Bytes, Exchange
 from proxying.upstream.base import UpstreamError
 from proxying.wire.body import MAX_HELD, RequestBody
 from proxying.wire.framing import FramingError
-from proxying.wire.pace import Pace, Patience
+from proxying.wire.pace import Pace
 from proxying.wire.replies import last_chunk, reply_head, send_body
 from proxying.wire.requests import HeadReader
-from proxying.wire.tunnel import STOPPING, FarEnd, Tunnel
+from proxying.wire.tunnel import FarEnd, Tunnel
 
 logger = logging.getLogger(__name__)
 
@@ -40,8 +40,6 @@ _RESET = struct.pack("ii", 1, 0)
 
 class ServerConnection(asyncio.Protocol):
     """An HTTP/1.1 server connection; a binding subclasses it."""
-
-    patience = Patience()
 
     _transport: asyncio.Transport
     _pace: Pace
@@ -54,6 +52,7 @@ class ServerConnection(asyncio.Protocol):
     ) -> None:
         self._loop = loop
         self._handle = handle
+        self._patience = bounds.patience
         self._head = HeadReader(bounds)
         self._peer, self._scheme, self._port = "", "http", 80
         self._task: asyncio.Task[None] | None = None
@@ -105,7 +104,7 @@ class ServerConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket, or the TLS session on it, is ready."""
         self._transport = cast(asyncio.Transport, transport)
-        self._pace = Pace(self._loop, self._transport, self.patience, self)
+        self._pace = Pace(self._loop, self._transport, self._patience, self)
         peer = transport.get_extra_info("peername")
         local = transport.get_extra_info("sockname")
         if transport.get_extra_info("sslcontext") is not None:
@@ -114,7 +113,7 @@ class ServerConnection(asyncio.Protocol):
             self._peer = peer[0]
         if isinstance(local, tuple):
             self._port = local[1]
-        self._pace.expect_input(self.patience.header)
+        self._pace.expect_input(self._patience.header)
 
     def data_received(self, data: bytes) -> None:
         """Bytes of a body, of a head, or of a request whose turn has not come."""
@@ -143,7 +142,7 @@ class ServerConnection(asyncio.Protocol):
             self._begin(head, rest)
         elif not self._reading_head and head.begun:
             self._reading_head = True
-            self._pace.expect_input(self.patience.header)
+            self._pace.expect_input(self._patience.header)
 
     def _begin(self, head: HeadReader, rest: bytes) -> None:
         self._keep_alive = head.keep_alive
@@ -182,7 +181,7 @@ class ServerConnection(asyncio.Protocol):
         if not self._busy:
             self._pass_over(len(data) - len(rest))
             if body.complete:
-                self._pace.expect_input(self.patience.idle)
+                self._pace.expect_input(self._patience.idle)
         return rest
 
     def _fail_body(self, body: RequestBody, error: BadRequest) -> None:
@@ -263,15 +262,20 @@ class ServerConnection(asyncio.Protocol):
         A task for each request costs the same (16.5 µs a request, all told); with one task,
         pipelined requests need no queue.
         """
-        while self._exchange is not None:
-            exchange, self._exchange = self._exchange, None
+        while True:
+            exchange = self._taken()
+            if exchange is None:
+                self._arrival = self._loop.create_future()
+                await self._arrival
+                continue
             await self._respond(exchange)
             del exchange
             if not self._go_on():
                 return
-            if self._exchange is None:
-                self._arrival = self._loop.create_future()
-                await self._arrival
+
+    def _taken(self) -> Exchange | None:
+        exchange, self._exchange = self._exchange, None
+        return exchange
 
     async def _respond(self, exchange: Exchange) -> None:
         answer: Answer | None = None
@@ -321,27 +325,24 @@ class ServerConnection(asyncio.Protocol):
         """Make a tunnel of the connection; until it has ended. Cancelled, it says goodbye."""
         head, _, _ = reply_head(answer, exchange.method, http11=True, keep_alive=True)
         self._pace.resume_reading()
-        tunnel = Tunnel(self._loop, self._transport, far_end, self.patience, self.connection_lost)
+        tunnel = Tunnel(self._loop, self._transport, far_end, self._patience, self.connection_lost)
         self._tunnel = tunnel
         self._transport.write(head)
         early, self._inbox = self._inbox, b""
         tunnel.begin(early)
-        try:
-            await tunnel.over()
-        except asyncio.CancelledError:
-            tunnel.end(STOPPING)
-            raise
-        finally:
+
+        def ended() -> None:
             exchange.received, exchange.sent = tunnel.client.received, tunnel.upstream.received
             answer.close()
-            await tunnel.over()
+
+        await tunnel.carry(ended)
 
     def _rest_is_short(self) -> bool:
         """Whether what is left of the request can be passed over. No ``100 Continue`` after it."""
         body = self._body
         if body is None:
             return True
-        short = not body.awaits_continue and body.left <= self.patience.drain_bytes
+        short = not body.awaits_continue and body.left <= self._patience.drain_bytes
         body.awaits_continue = False
         return short
 
@@ -358,7 +359,7 @@ class ServerConnection(asyncio.Protocol):
             self._body.discard()
             self._drain()
             return True
-        self._pace.expect_input(self.patience.idle)
+        self._pace.expect_input(self._patience.idle)
         inbox, self._inbox = self._inbox, b""
         self._pace.resume_reading()
         if inbox:
@@ -367,8 +368,8 @@ class ServerConnection(asyncio.Protocol):
 
     def _drain(self) -> None:
         self._pace.expect_nothing()
-        self._pace.expect_input(self.patience.drain)
-        self._spare = self.patience.drain_bytes
+        self._pace.expect_input(self._patience.drain)
+        self._spare = self._patience.drain_bytes
         self._pace.resume_reading()
 
     def _end(self) -> None:

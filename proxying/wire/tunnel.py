@@ -14,8 +14,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from proxying.admission import Patience
 from proxying.wire.frames import GOING_AWAY, Frames, close_frame
-from proxying.wire.pace import Patience, has_left
+from proxying.wire.pace import has_left
 
 _LOOK_SECONDS: Final = 0.5
 _UPSTREAM_LINGERS: Final = 0.5
@@ -90,6 +91,19 @@ class Tunnel:
             if self._ends_by is not None:
                 self._close()
             raise
+
+    async def carry(self, ended: Callable[[], None]) -> None:
+        """Until both connections are gone. Cancelled, it says goodbye. *ended* is called once,
+        before the last wait.
+        """
+        try:
+            await self.over()
+        except asyncio.CancelledError:
+            self.end(STOPPING)
+            raise
+        finally:
+            ended()
+            await self.over()
 
     def end(self, reason: bytes) -> None:
         """Close both sides, with a Close frame (1001) where it would be read as one."""

@@ -15,8 +15,8 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha1
-from pathlib import Path
-from typing import Any
+from importlib.resources import files
+from typing import Any, cast
 
 from redis.asyncio import RedisCluster
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError
@@ -28,9 +28,9 @@ from quotas.stores.lane import Lane
 from runtime.redis import Client
 from runtime.tasks import TaskOwner
 
-_HERE = Path(__file__).parent.parent
-SCRIPT = (_HERE / "token_bucket.lua").read_text(encoding="utf-8")
-RESTORE = (_HERE / "quota_restore.lua").read_text(encoding="utf-8")
+_SCRIPTS = files("quotas")
+SCRIPT = (_SCRIPTS / "token_bucket.lua").read_text(encoding="utf-8")
+RESTORE = (_SCRIPTS / "quota_restore.lua").read_text(encoding="utf-8")
 _SHA = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 _TICKS = {"day": -1, "month": -2}
 _ANY_OWNER = ""
@@ -188,11 +188,10 @@ class RedisStore:
     async def _call(self, checks: list[_Check]) -> list[int]:
         count, arguments = self._arguments(checks)
         try:
-            reply: list[int] = await self._client.evalsha(_SHA, count, *arguments)
+            return cast(list[int], await self._client.evalsha(_SHA, count, *arguments))
         except NoScriptError:
-            # Refused before anything ran (a restart, SCRIPT FLUSH): nothing is spent twice.
-            reply = await self._client.eval(SCRIPT, count, *arguments)
-        return reply
+            pass  # before anything ran (a restart, SCRIPT FLUSH): nothing is spent twice
+        return cast(list[int], await self._client.eval(SCRIPT, count, *arguments))
 
     async def _call_each_slot(self, cluster: RedisCluster, checks: list[_Check]) -> None:
         """One script for each slot, all in one round trip: a script may see one slot only."""

@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 import pytest
+from django.contrib.messages import get_messages
 from django.forms import Form
 from django.test import Client
 
@@ -169,6 +170,17 @@ def test_a_wrong_limit_is_named_in_its_line(admin_client: Client, field: str, va
     changes = {"name": "r", "path": "/r", "service": world.service().pk}
     answer = filled(admin_client, f"{ROUTES}add/", **changes, **limits(**{field: value}))
     assert [list(one) for one in inline_errors(answer)] == [[field]]
+
+
+def test_a_route_another_one_leaves_nothing_to_is_saved_with_a_warning(
+    admin_client: Client,
+) -> None:
+    row = world.route("invoices", path="/r/{id}")
+    changes = {"name": "twin", "path": "/r/{number}", "service": row.service_id}
+    answer = filled(admin_client, f"{ROUTES}add/", **changes)
+    said = [str(message) for message in get_messages(answer.wsgi_request)]
+    assert any(text.startswith("twin is never reached: invoices takes") for text in said)
+    assert Route.objects.count() == 2
 
 
 def test_lists_are_written_with_commas_or_lines(admin_client: Client) -> None:

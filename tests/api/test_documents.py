@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from io import StringIO
+from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -21,7 +22,7 @@ services:
 routes:
   - {name: invoices, path: /invoices, service: billing, rate_limit: 100}
 """
-DOCUMENT = {
+DOCUMENT: dict[str, Any] = {
     "services": {"billing": {"instances": [{"url": "http://10.0.0.1"}]}},
     "routes": [{"name": "invoices", "path": "/invoices", "service": "billing", "rate_limit": 100}],
 }
@@ -52,7 +53,16 @@ def test_the_answer_is_the_difference_field_by_field(send: Send) -> None:
                 },
             }
         ],
+        "warnings": [],
     }
+
+
+def test_a_route_without_effect_comes_with_a_warning(send: Send) -> None:
+    twice = [DOCUMENT["routes"][0], {**DOCUMENT["routes"][0], "name": "twin"}]
+    answer = send("POST", "apply/", {**DOCUMENT, "routes": twice}).json()
+    [warning] = answer["warnings"]
+    assert warning["field"] == "routes[1] (twin)"
+    assert "never reached: invoices takes" in warning["reason"]
 
 
 def test_a_dry_run_changes_nothing(send: Send) -> None:
@@ -111,7 +121,7 @@ def test_an_export_applies_to_the_same(send: Send) -> None:
     exported = send("GET", "export/")
     assert exported.headers["Content-Type"].startswith("application/yaml")
     again = send("POST", "apply/?prune=true", exported.content.decode(), **YAML_BODY)
-    assert again.json() == {"revision": None, "dry_run": False, "changes": []}
+    assert again.json() == {"revision": None, "dry_run": False, "changes": [], "warnings": []}
 
 
 YAML_BODY = {"content_type": "application/yaml"}

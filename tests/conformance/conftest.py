@@ -39,7 +39,7 @@ def configuration(origin: str, hanging: str, dead: int, sockets: int) -> str:
     ) + "".join(many)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def _origins() -> Iterator[tuple[Origin, Origin]]:
     origins = Origin(), Origin()
     yield origins
@@ -47,7 +47,7 @@ def _origins() -> Iterator[tuple[Origin, Origin]]:
         origin.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def echo() -> Iterator[Echo]:
     """The WebSocket echo server."""
     server = Echo()
@@ -69,7 +69,7 @@ def hanging(_origins: tuple[Origin, Origin]) -> Origin:
     return _origins[1]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def running_gateway(
     tmp_path_factory: pytest.TempPathFactory, _origins: tuple[Origin, Origin], echo: Echo
 ) -> Iterator[GatewayProcess]:
@@ -85,7 +85,7 @@ def running_gateway(
         yield gateway
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def _front(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
@@ -116,9 +116,9 @@ def gateway(request: pytest.FixtureRequest, origin: Origin) -> GatewayProcess:
     return process
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def slow_clients(_front: Front) -> Iterator[dict[str, Client]]:
-    """Clients that were slow from the start of the session on, so that nobody waits for them."""
+    """Clients that were slow from the first test on, so that nobody waits for them."""
     clients = {name: Client(_front.port, timeout=25) for name in ("silent", "half a head")}
     clients["half a head"].send(b"GET /open/slow HTTP/1.1\r\nHost: h\r\nX-Half: ")
     yield clients
@@ -126,6 +126,6 @@ def slow_clients(_front: Front) -> Iterator[dict[str, Client]]:
         client.leave()
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def _begin_slowly(slow_clients: dict[str, Client]) -> None:
     """They have to begin before the first test."""

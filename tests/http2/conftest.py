@@ -82,7 +82,7 @@ def echo() -> Iterator[EchoServer]:
     server.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def front(
     tmp_path_factory: pytest.TempPathFactory, _upstream: Upstream, echo: EchoServer
 ) -> Iterator[Front]:

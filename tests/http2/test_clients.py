@@ -108,18 +108,3 @@ def test_events_arrive_one_by_one(client: httpx.Client, upstream: Upstream) -> N
         assert next(pieces) == b"one"
         following.set()
         assert next(pieces) == b"two"
-
-
-def test_a_refused_upload_leaves_the_connection_to_the_others(
-    front: Front, upstream: Upstream
-) -> None:
-    async def run() -> list[int]:
-        believing = ssl.create_default_context(cafile=str(front.authority))
-        async with httpx.AsyncClient(
-            http2=True, verify=believing, base_url=front.url, limits=httpx.Limits(max_connections=1)
-        ) as client:
-            asked = [client.post("/closed", content=bytes(100_000)) for _ in range(5)]
-            answers = await asyncio.gather(*asked, client.get("/open/a"))
-        return [answer.status_code for answer in answers]
-
-    assert asyncio.run(run()) == [401] * 5 + [200]

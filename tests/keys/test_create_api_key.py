@@ -122,6 +122,8 @@ def test_a_bad_value_is_an_error_and_makes_nothing(arguments: tuple[str, ...]) -
 def test_an_error_names_what_is_wrong() -> None:
     with pytest.raises(CommandError, match=r"--expires-in 30: .*30d"):
         run("acme", "--expires-in", "30")
+    with pytest.raises(CommandError, match=r"^consumer: "):
+        run("a,b")
     with pytest.raises(CommandError, match=r"^roles: "):
         run("acme", "--roles", "a,,b")
 

@@ -17,7 +17,10 @@ from keys.tokens import TokenVerifier
 from proxying.errors import RouteMisconfigured
 from proxying.exchange import Bytes, Exchange
 from proxying.forwarding import Forwarder
+from proxying.services import Upstreams
 from proxying.snapshot import Plan
+from proxying.upstream.base import Timeouts
+from quotas.rules import RouteLimits
 from routing.document import Document, InstanceSpec, RouteSpec, ServiceSpec
 from routing.table import build_table
 from tests.keys.forge import NOW, SECRET
@@ -99,7 +102,8 @@ async def test_a_service_that_asks_for_a_signature_gets_no_request_without_one()
     route = RouteSpec(name="r", path="/", service="s")
     table = build_table(Document(services={"s": service}, routes=(route,)))
     nobody: Any = None
-    plan = Plan(table.routes["r"], nobody, nobody, nobody)
+    upstreams = Upstreams(None).adopt(table.services)
+    plan = Plan(table.routes["r"], RouteLimits("r"), upstreams["s"], Timeouts(1, 1, 1, 1))
     exchange = Exchange("GET", b"/", None, [], Bytes(b""), "192.0.2.9", "http", 80)
     exchange.caller = ALICE
     for signer in (None, IdentitySigner(KeyRing(Given("HS256", SECRET)), "gateway")):

@@ -26,14 +26,14 @@ def picks(
 ) -> list[int]:
     """Positions of the instances that were picked, one after the other."""
     balancer, random = Balancer(name), Random(7)
-    chosen = [balancer.pick(candidates, key, random) for _ in range(times)]
+    chosen = [balancer.select_instance(candidates, key, random) for _ in range(times)]
     return [candidates.index(instance) for instance in chosen if instance]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_nobody_to_pick_is_no_error(name: BalancerName) -> None:
-    assert Balancer(name).pick([], b"key", Random(7)) is None
-    assert Balancer(name).pick(instances(0, 0), b"key", Random(7)) is None
+    assert Balancer(name).select_instance([], b"key", Random(7)) is None
+    assert Balancer(name).select_instance(instances(0, 0), b"key", Random(7)) is None
 
 
 @given(st.sampled_from(NAMES), weights, st.binary(max_size=4), st.integers(0, 2**32))
@@ -42,7 +42,7 @@ def test_weight_0_gets_nothing(
 ) -> None:
     candidates, random = instances(*weights), Random(seed)
     for _ in range(30):
-        picked = Balancer(name).pick(candidates, key, random)
+        picked = Balancer(name).select_instance(candidates, key, random)
         assert picked is None if not any(weights) else picked and picked.weight > 0
 
 
@@ -99,7 +99,7 @@ def test_equally_loaded_instances_take_turns() -> None:
 def test_among_many_instances_the_load_stays_even() -> None:
     candidates, random = instances(*[1] * 20), Random(7)
     for _ in range(2_000):
-        picked = Balancer("least_connections").pick(candidates, b"", random)
+        picked = Balancer("least_connections").select_instance(candidates, b"", random)
         assert picked is not None
         picked.in_flight += 1
     assert max(i.in_flight for i in candidates) - min(i.in_flight for i in candidates) <= 10
@@ -108,7 +108,7 @@ def test_among_many_instances_the_load_stays_even() -> None:
 def test_among_many_instances_weights_still_count() -> None:
     candidates, random = instances(*[1] * 10, *[5] * 10), Random(7)
     for _ in range(6_000):
-        picked = Balancer("least_connections").pick(candidates, b"", random)
+        picked = Balancer("least_connections").select_instance(candidates, b"", random)
         assert picked is not None
         picked.in_flight += 1
     assert sum(i.in_flight for i in candidates[:10]) == pytest.approx(1_000, rel=0.1)
@@ -121,7 +121,9 @@ def test_a_key_has_one_instance_whatever_the_order(
     candidates = instances(*weights)
     shuffled = random.sample(candidates, len(candidates))
     balancer = Balancer("consistent_hash")
-    assert balancer.pick(candidates, key, random) is balancer.pick(shuffled, key, random)
+    assert balancer.select_instance(candidates, key, random) is balancer.select_instance(
+        shuffled, key, random
+    )
 
 
 @given(st.lists(st.binary(min_size=1, max_size=8), max_size=50), st.integers(0, 9))
@@ -130,18 +132,18 @@ def test_keys_of_other_instances_do_not_move_when_one_goes(keys: list[bytes], go
     fewer = [instance for n, instance in enumerate(candidates) if n != gone]
     balancer = Balancer("consistent_hash")
     for key in keys:
-        before = balancer.pick(candidates, key, random)
+        before = balancer.select_instance(candidates, key, random)
         if before is not candidates[gone]:
-            assert balancer.pick(fewer, key, random) is before
+            assert balancer.select_instance(fewer, key, random) is before
 
 
 def test_a_heavier_instance_only_gains_keys() -> None:
     candidates, random = instances(1, 1, 1), Random(7)
     balancer = Balancer("consistent_hash")
     keys = [b"%d" % number for number in range(2_000)]
-    before = [balancer.pick(candidates, key, random) for key in keys]
+    before = [balancer.select_instance(candidates, key, random) for key in keys]
     candidates[0].weight = 2
-    after = [balancer.pick(candidates, key, random) for key in keys]
+    after = [balancer.select_instance(candidates, key, random) for key in keys]
     moved = [new for old, new in zip(before, after, strict=True) if new is not old]
     assert set(moved) == {candidates[0]}
 
@@ -149,6 +151,8 @@ def test_a_heavier_instance_only_gains_keys() -> None:
 def test_keys_are_shared_by_weight() -> None:
     candidates, random = instances(1, 3, 6), Random(7)
     balancer = Balancer("consistent_hash")
-    picked = [balancer.pick(candidates, b"%d" % number, random) for number in range(10_000)]
+    picked = [
+        balancer.select_instance(candidates, b"%d" % number, random) for number in range(10_000)
+    ]
     counts = Counter(picked)
     assert [round(counts[instance] / 1000) for instance in candidates] == [1, 3, 6]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,6 +21,7 @@ from quotas.rules import RouteLimits, compile_limits
 from quotas.stores.memory import MemoryStore
 from routing.document import LimitSpec
 from tests.models import world
+from tests.support.plans import plan_of
 
 pytestmark = pytest.mark.django_db
 
@@ -37,7 +37,7 @@ def caller_of(consumer: Consumer) -> Caller:
 
 
 def limits_of_route(*own: int, everywhere: int = 1000) -> RouteLimits:
-    route: Any = SimpleNamespace(name="r", limits=tuple(LimitSpec(limit=one) for one in own))
+    route = plan_of("r", *(LimitSpec(limit=one) for one in own))
     return compile_limits(route, [LimitSpec(limit=everywhere)])
 
 

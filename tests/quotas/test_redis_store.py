@@ -264,7 +264,7 @@ async def test_a_stalled_redis_costs_the_budget_and_no_more(
     limiter = Limiter(store, timeout=0.05)
     async with asyncio.timeout(5):
         for _ in range(20):
-            assert await limiter.check([MINUTELY], ["{a}"]) is None
+            assert await limiter.check_rate_limit([MINUTELY], ["{a}"]) is None
     assert limiter.degraded
     await client.aclose()
 
@@ -280,7 +280,9 @@ async def test_a_redis_that_is_not_there_is_a_failure(owner: TaskOwner) -> None:
 
 async def test_the_limiter_works_with_redis_as_with_memory(store_of: Make) -> None:
     limiter = Limiter(store_of(), timeout=5)
-    decisions = [await limiter.check([Rule("", 2, 60 * SECOND, 2)], ["{a}"]) for _ in range(3)]
+    decisions = [
+        await limiter.check_rate_limit([Rule("", 2, 60 * SECOND, 2)], ["{a}"]) for _ in range(3)
+    ]
     assert [isinstance(d, Decision) and d.allowed for d in decisions] == [True, True, False]
 
 

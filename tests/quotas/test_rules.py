@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +19,7 @@ from quotas.rules import (
     subject,
 )
 from routing.document import LimitSpec
+from tests.support.plans import plan_of
 
 ALICE = Caller(kind=CredentialKind.JWT, user_id="alice", identity="user:alice")
 ACME = Caller(
@@ -30,8 +28,7 @@ ACME = Caller(
 
 
 def rules_of(*limits: LimitSpec, name: str = "projects") -> tuple[Rule, ...]:
-    route: Any = SimpleNamespace(name=name, limits=limits)
-    return compile_rules(route)
+    return compile_rules(plan_of(name, *limits))
 
 
 def by(kind: str) -> Rule:
@@ -136,8 +133,7 @@ def test_an_unknown_by_does_not_compile(wrong: str) -> None:
 
 
 def everywhere(*limits: LimitSpec, route: str = "projects") -> tuple[Rule, ...]:
-    plan: Any = SimpleNamespace(name=route, limits=(LimitSpec(limit=5),))
-    return compile_limits(plan, limits).everywhere
+    return compile_limits(plan_of(route, LimitSpec(limit=5)), limits).everywhere
 
 
 def test_a_limit_over_all_routes_has_one_bucket_for_a_caller() -> None:

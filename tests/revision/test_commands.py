@@ -94,6 +94,19 @@ def test_a_bad_file_as_json_lists_its_faults(write: Write) -> None:
     assert (printed["revision"], printed["changes"]) == (None, [])
 
 
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_route_without_effect_is_applied_with_a_warning(write: Write, form: str) -> None:
+    run("apply", write("services: {s: {}}\nroutes: [{name: a, path: '/x/{b}', service: s}]"))
+    out, err = StringIO(), StringIO()
+    path = write("routes: [{name: z, path: '/x/{c}', service: s}]")
+    call_command("apply", path, format=form, stdout=out, stderr=err)
+    reason = "is never reached: a takes the same requests and comes first by name"
+    assert f"Warning: {path}: routes[0] (z): {reason}" in err.getvalue()
+    if form == "json":
+        [warning] = json.loads(out.getvalue())["warnings"]
+        assert warning == {"file": path, "path": "routes[0] (z)", "reason": reason}
+
+
 def test_a_dash_is_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(ACME.encode())))
     assert run("apply", "-").endswith("3 added; published revision 1.\n")
@@ -123,6 +136,14 @@ def test_revisions_are_listed_newest_first_with_the_current_marked(
     assert first.startswith("*     2  ")
     assert second.startswith("      1  ")
     assert "apply gateway.yaml" in first
+
+
+def test_revisions_that_are_not_listed_are_counted(published: Document, write: Write) -> None:
+    run("apply", write(GLOBEX))
+    out, err = StringIO(), StringIO()
+    call_command("revisions", limit=1, stdout=out, stderr=err)
+    assert len(out.getvalue().splitlines()) == 1
+    assert err.getvalue() == "1 older ones are kept too; --limit N lists more.\n"
 
 
 def test_rollback_says_what_it_made(published: Document, write: Write) -> None:

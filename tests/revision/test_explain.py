@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from django.core.management import CommandError
 
@@ -71,6 +74,24 @@ def test_the_winner_is_shown_with_its_policies_in_order() -> None:
 )
 def test_what_decided_is_named(arguments: tuple[str, ...], line: str) -> None:
     assert line in run("explain", *arguments)
+
+
+def test_limits_over_all_routes_are_shown_behind_those_of_the_route() -> None:
+    revision.apply(files.parse([("limits.yaml", "limits: [{limit: 9, per: second, by: ip}]")]))
+    spend = [one for one in run("explain", "GET", "/items/7").splitlines() if "spend" in one]
+    assert spend == [
+        "spend      5 per minute, burst 5, by caller",
+        "spend      9 per second, burst 9, by ip, over all routes",
+    ]
+
+
+def test_what_is_switched_off_is_said(settings: Any) -> None:
+    settings.GATEWAY = replace(
+        settings.GATEWAY, rate_limit_enabled=False, circuit_breaker_enabled=False
+    )
+    lines = run("explain", "GET", "/items/7")
+    assert "spend      no limit: RATE_LIMIT_ENABLED is false" in lines
+    assert "breaker    none: CIRCUIT_BREAKER_ENABLED is false" in lines
 
 
 def test_no_route_is_404_and_another_method_is_405() -> None:

@@ -55,6 +55,7 @@ def test_the_specifications_files_load_in_any_order(texts: tuple[str, ...]) -> N
         ("{limit: 5, per: hour}", (LimitSpec(limit=5, per="hour"),)),
         ("[7, {limit: 5, by: ip}]", (LimitSpec(limit=7), LimitSpec(limit=5, by="ip"))),
         ("[]", ()),
+        ("null", ()),
     ],
 )
 def test_limits_have_a_short_and_a_long_form(written: str, limits: tuple[LimitSpec, ...]) -> None:
@@ -111,6 +112,10 @@ def test_status_codes_to_retry_on_are_written_as_numbers() -> None:
             "routes: [{path: /a, service: s, rate_limit: [1, {limit: 2, by: 3}]}]",
             "routes[0] (/a).rate_limit[1].by: expected str, got int",
         ),
+        (
+            "services: {s: {balancer: null}}",
+            "services.s.balancer: null is not one of consistent_hash",
+        ),
         ("routes: [7]", "1.yaml: routes[0]: expected mapping, got int"),
         ("services: {s: {timeout: {read: .nan}}}", "services.s.timeout.read: expected float"),
     ],
@@ -129,6 +134,17 @@ def test_a_route_name_taken_by_another_file_names_both() -> None:
     text = "routes: [{name: n, path: /a, service: s}]"
     (fault,) = faults_of(text, text)
     assert fault == "2.yaml: routes[0] (n).name: the name 'n' is taken by routes[0] (n) of 1.yaml"
+
+
+def test_two_routes_without_a_name_whose_made_names_are_one_are_told_to_get_one() -> None:
+    (fault,) = faults_of("routes: [{path: /a/b, service: s}, {path: '/a/{b}', service: s}]")
+    assert fault.startswith("1.yaml: routes[1] (a-b).name: the name 'a-b' is taken by routes[0]")
+    assert fault.endswith("give this route a name")
+
+
+def test_a_fault_is_one_line_whatever_a_name_holds() -> None:
+    (fault,) = faults_of('services: {"a\\n\\e[31m": {x: 1}}')
+    assert fault.startswith(r"1.yaml: services.a\n\x1b[31m.x: unknown key")
 
 
 def test_a_service_in_two_files_names_both() -> None:

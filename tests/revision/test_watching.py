@@ -53,6 +53,17 @@ async def test_a_worker_starts_with_the_current_revision(published: Document, no
     assert set(table.routes) == {"orders", "public"}
 
 
+async def test_the_database_counts_as_well_once_the_configuration_came_from_it(
+    published: Document, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await node.revisions.start(node.watcher)
+    assert node.watcher.healthy
+    monkeypatch.setattr(watching, "read_version", _away)
+    watcher = Watcher(node.database, 600)
+    await node.revisions.start(watcher)
+    assert not watcher.healthy
+
+
 async def test_the_next_revision_is_taken_over_once(published: Document, node: Node) -> None:
     await node.revisions.start(node.watcher)
     await node.watcher.check()

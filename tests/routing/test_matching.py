@@ -119,6 +119,9 @@ def test_a_pattern_takes_exactly_its_paths(pattern: str, path: str, matches: boo
         ("/a/../b", "canonical form"),
         ("/{a}/.", "canonical form"),
         ("/{a}/..", "canonical form"),
+        ("/a/*", r"\* itself is %2A"),
+        ("/a/**/b", r"\*\* itself is %2A\*"),
+        ("/a/:id", ":id itself is %3Aid"),
     ],
 )
 def test_a_pattern_that_cannot_be_meant_is_refused(pattern: str, reason: str) -> None:
@@ -259,6 +262,14 @@ def test_a_route_that_keeps_slashes_does_not_hide_a_protected_one() -> None:
     protected = entry("/admin/users", name="protected")
     wide = entry("/{rest:path}", name="wide", merge_slashes=False)
     assert winner([protected, wide], "//admin//users") == "protected"
+
+
+def test_a_route_that_merges_slashes_does_not_pass_one_by_that_keeps_them() -> None:
+    protected = entry("/admin/{user}", name="protected", hosts=("a.example",), merge_slashes=False)
+    wide = entry("/{rest:path}", name="wide")
+    assert winner([protected, wide], "//admin/1", host="a.example") == "protected"
+    assert winner([protected, wide], "/admin//1/", host="a.example") == "wide"
+    assert winner([protected], "//admin/1", host="a.example") is None
 
 
 segment = st.sampled_from(["a", "b", "{p}", "{q}"])

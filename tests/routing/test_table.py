@@ -93,6 +93,12 @@ def test_a_health_check_asks_for_a_plain_path(path: str) -> None:
     assert service_fields("s", spec) == ["health_check.path"]
 
 
+def test_a_health_check_must_be_able_to_pass() -> None:
+    probe = HealthCheckSpec(expect=())
+    assert service_fields("s", ServiceSpec(health_check=probe)) == ["health_check.expect"]
+    compile_service("s", ServiceSpec(health_check=HealthCheckSpec(expect=(), type="tcp")))
+
+
 def test_a_route_plan_holds_what_a_request_needs() -> None:
     limit = LimitSpec(limit=5, by="header:X-Tenant")
     spec = route(
@@ -136,6 +142,7 @@ def test_a_public_route_accepts_no_credentials() -> None:
         ({"hosts": ("bücher.example",)}, "hosts", "ASCII"),
         ({"hosts": ("*.[::1]",)}, "hosts", "host name"),
         ({"methods": ("get",)}, "methods", "upper case"),
+        ({"methods": ("*",)}, "methods", "upper case"),
         ({"methods": ("G T",)}, "methods", "upper case"),
         ({"methods": ("",)}, "methods", "upper case"),
         ({"methods": ("CONNECT",)}, "methods", "never proxied"),
@@ -245,6 +252,20 @@ def test_a_route_that_keeps_slashes_forwards_them() -> None:
     assert forwarded(strip, "/api//a//b") == "//a//b"
 
 
+def test_a_route_that_keeps_slashes_forwards_what_it_matches_once_they_are_merged() -> None:
+    spec = route("/keep/{x}", merge_slashes=False, rewrite="/v2/{x}")
+    assert forwarded(compile_route(spec, SERVICES), "//keep/a") == "/v2/a"
+
+
+@pytest.mark.parametrize("path", ["/a", "/a/b", "/a/", "/a//", "/b", "/b/c/d", "/", "/a/b/c"])
+@pytest.mark.parametrize("pattern", ["/a", "/a/{x}", "/a/{x:path}", "/{x}", "/", "/b/c/{x:path}"])
+def test_a_pattern_fits_what_its_table_matches(pattern: str, path: str) -> None:
+    plan = compile_route(route(pattern), SERVICES)
+    table = build_table(document(route(pattern)))
+    fits = plan.pattern.fits(canonical(path.encode()).segments)
+    assert fits == (matched(table, path) is not None)
+
+
 def test_a_table_finds_routes_by_request_and_by_name() -> None:
     table = build_table(document(route("/a/{id}", name="one"), route("/b", name="two")))
     assert matched(table, "/a/1") is table.routes["one"]
@@ -252,6 +273,7 @@ def test_a_table_finds_routes_by_request_and_by_name() -> None:
     assert table.find_route("/c", "GET") is None
     assert [plan.name for plan in table.get_all_routes()] == ["one", "two"]
     assert list(table.services) == ["s"]
+    assert (table.get_instances("s"), table.get_instances("x")) == ((), ())
 
 
 def test_a_table_cannot_be_changed() -> None:
@@ -352,6 +374,8 @@ def test_an_unknown_format_is_a_fault() -> None:
         ((), "/files/{rest:path}", "files-rest"),
         ((), "/v1/jobs:run", "v1-jobs-run"),
         ((), "/caf%C3%A9", "caf-C3-A9"),
+        (("GET", "GET"), "/a", "get-a"),
+        ((), "/-", "route-53ffa564"),
     ],
 )
 def test_a_route_without_a_name_gets_a_readable_one(

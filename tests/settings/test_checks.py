@@ -96,3 +96,15 @@ def test_debug_is_off_in_production(settings: Any) -> None:
 def test_doubtful_settings_are_warned_of(settings: Any) -> None:
     changes = {"undeclared": ("PROT",), "secret_key": "short", "trusted_proxies": ("0.0.0.0/0",)}
     assert ids(settings, **changes) == {"gateway.W001", "gateway.W002", "gateway.W003"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"service_discovery_type": "consul"},
+        {"tracing_enabled": True},
+        {"mysql_cluster_read_replicas": ("db2:3306",)},
+    ],
+)
+def test_what_has_no_effect_yet_is_said(settings: Any, change: dict[str, Any]) -> None:
+    assert ids(settings, **change) == {"gateway.W004"}

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
 
-from gateway_project.databases import databases
+from gateway_project.databases import choose_drivers, databases
 from gateway_project.env import SettingsError
+from gateway_project.env_files import PROJECT_DIRECTORY
 
 
 def chosen(**changes: Any) -> dict[str, dict[str, Any]]:
@@ -42,6 +44,22 @@ def test_options_of_the_url_win_over_ours() -> None:
     database = chosen(database_url="mysql://u:p@db/gw?connect_timeout=1")["default"]
     assert database["OPTIONS"]["connect_timeout"] == 1
     assert database["OPTIONS"]["charset"] == "utf8mb4"
+
+
+def test_a_relative_file_is_in_the_project_wherever_the_var_directory_is(tmp_path: Path) -> None:
+    database = chosen(database_url="sqlite:///own.sqlite3", var_directory=tmp_path)["default"]
+    assert database["NAME"] == str(PROJECT_DIRECTORY / "own.sqlite3")
+
+
+@pytest.mark.parametrize(
+    ("engine", "driver"), [("mysql", "requirements/mysql.txt"), ("postgresql", "psycopg")]
+)
+def test_a_database_whose_driver_is_missing_is_refused(
+    monkeypatch: pytest.MonkeyPatch, engine: str, driver: str
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(SettingsError, match=rf"^DATABASE_URL=\(not shown\): .*{driver}"):
+        choose_drivers({"default": {"ENGINE": f"django.db.backends.{engine}"}})
 
 
 def test_a_database_in_memory_is_refused() -> None:

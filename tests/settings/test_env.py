@@ -11,6 +11,7 @@ import pytest
 from gateway_project import env, env_files
 from gateway_project.env import SettingsError, get_settings, reload_settings
 from gateway_project.node_variables import DEVELOPMENT_KEY
+from gateway_project.redis_place import redis_place
 
 
 @pytest.fixture(autouse=True)
@@ -119,6 +120,8 @@ def test_an_unknown_environment_is_refused_by_name() -> None:
         ("JWT_ALGORITHM", "none", "one of HS256"),
         ("JWT_JWKS_URL", "http://issuer.example/keys", "https:// URL, or http:// on a loopback"),
         ("JWT_ISSUERS", "a=https://a/k,b=http://b/k", "comma-separated list of issuer=jwks_url"),
+        ("JAEGER_ENDPOINT", "http://", "http:// or https:// URL"),
+        ("REDIS_URL", "redis:host", "redis://, rediss:// or unix:// URL"),
     ],
 )
 def test_a_bad_value_is_refused_by_name(
@@ -193,7 +196,14 @@ def test_a_line_that_is_no_assignment_is_refused_without_showing_it(project: Pat
     assert "hunter2" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("value", ["", DEVELOPMENT_KEY, "your_secret_key", "django-insecure-x"])
+def test_a_byte_order_mark_before_the_first_line_is_no_part_of_it(project: Path) -> None:
+    write(project / ".env", "\ufeffPORT=9000\n")
+    assert get_settings().port == 9000
+
+
+@pytest.mark.parametrize(
+    "value", ["", "  ", DEVELOPMENT_KEY, "your_secret_key", " changeme ", "django-insecure-x"]
+)
 @pytest.mark.parametrize("name", ["SECRET_KEY", "JWT_SECRET_KEY"])
 def test_without_debug_a_known_secret_is_refused(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
@@ -201,6 +211,14 @@ def test_without_debug_a_known_secret_is_refused(
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match=f"^{name}="):
         get_settings()
+
+
+def test_with_debug_a_known_key_stands_in_for_an_empty_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEBUG", "true")
+    monkeypatch.setenv("SECRET_KEY", "")
+    monkeypatch.setenv("JWT_SECRET_KEY", "")
+    settings = get_settings()
+    assert settings.secret_key == settings.jwt_secret_key == DEVELOPMENT_KEY
 
 
 def test_an_asymmetric_algorithm_needs_no_shared_secret(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,6 +245,26 @@ def test_cluster_nodes_are_lists(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.redis_cluster_nodes_list == ["node1:6379", "node2:6379"]
     assert settings.mysql_cluster_nodes_list == ["db1:3306"]
     assert settings.mysql_read_replicas_list == ["[::1]:3307"]
+
+
+def test_a_redis_cluster_has_a_patience_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_CLUSTER_SOCKET_TIMEOUT", "0.5")
+    monkeypatch.setenv("REDIS_CLUSTER_MAX_CONNECTIONS", "7")
+    place = redis_place(get_settings())
+    assert (place["timeout"], place["max_connections"]) == (0.1, 50)
+    monkeypatch.setenv("REDIS_CLUSTER_ENABLED", "true")
+    place = redis_place(reload_settings())
+    assert (place["timeout"], place["max_connections"]) == (0.5, 7)
+
+
+def test_a_node_is_called_what_its_way_of_deployment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SINGLE_INSTANCE_ID", "alone")
+    monkeypatch.setenv("CLUSTER_NODE_ID", "third")
+    assert get_settings().node_name == "alone"
+    monkeypatch.setenv("DEPLOYMENT_MODE", "cluster")
+    assert reload_settings().node_name == "third"
+    monkeypatch.setenv("NODE_ID", "mine")
+    assert reload_settings().node_name == "mine"
 
 
 def test_settings_are_read_once_until_reloaded(monkeypatch: pytest.MonkeyPatch) -> None:

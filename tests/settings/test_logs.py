@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 from django.conf import settings as django_settings
 
-from gateway_project import logs
+from gateway_project import access_log, logs
 from gateway_project.log_lines import RequestLine
 from gateway_project.log_sinks import StandardError
 from gateway_project.logs import Listener
+from gateway_project.node import Node
 from gateway_project.node_variables import LOG_TYPES
 
 
@@ -187,3 +188,9 @@ def test_a_traceback_for_a_person_cannot_pass_for_an_event() -> None:
 def test_standard_error_gets_whole_lines(capfd: pytest.CaptureFixture[str]) -> None:
     StandardError().write([b"a" * 3000, b"b" * 3000, b"c"])
     assert capfd.readouterr().err.splitlines() == ["a" * 3000, "b" * 3000, "c"]
+
+
+@pytest.mark.parametrize(("level", "written"), [("DEBUG", True), ("INFO", True), ("ERROR", False)])
+def test_request_lines_are_written_from_level_info_down(level: str, written: bool) -> None:
+    node = Node(replace(django_settings.GATEWAY, log_level=level))
+    assert (access_log.observe in node.gateway.observers) is written

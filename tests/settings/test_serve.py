@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import fcntl
+import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+
+from gateway_project import serving
+from gateway_project.env import SettingsError
+from tests.servers import find_free_port
 
 MANAGE = Path(__file__).resolve().parents[2] / "manage.py"
 Environment = dict[str, str]
@@ -58,6 +68,50 @@ def test_several_workers_are_allowed_limits_of_their_own(gateway_environment: En
     gateway_environment["RATE_LIMIT_PER_WORKER"] = "true"
     line = refused(manage(gateway_environment, "serve", "--workers", "2"))
     assert "python manage.py migrate" in line
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "refusal"),
+    [
+        ("LOG_DIRECTORY", "/dev/null", "LOG_DIRECTORY=/dev/null: a directory that can be written"),
+        ("LOG_AUDIT_FILE", "/", "LOG_AUDIT_FILE=/: a file that can be written"),
+        ("VAR_DIRECTORY", "/dev/null", "VAR_DIRECTORY=/dev/null: a directory that can be written"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_refused_by_name(
+    gateway_environment: Environment, name: str, value: str, refusal: str
+) -> None:
+    gateway_environment[name] = value
+    assert refused(manage(gateway_environment, "export")).startswith(refusal)
+
+
+def test_a_port_that_cannot_be_had_is_refused_by_name() -> None:
+    free = find_free_port()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        for wrong, start in [
+            ({"port": taken}, f"PORT={taken}: a port that is free at 127.0.0.1"),
+            ({"admin_port": taken}, f"ADMIN_PORT={taken}: a port that is free"),
+            ({"metrics_port": taken}, f"METRICS_PORT={taken}: a port that is free"),
+            ({"metrics_port": free}, f"METRICS_PORT={free}: a port of its own; it is PORT already"),
+            ({"host": "no host"}, "HOST=no host: an address or name of this machine"),
+        ]:
+            fields: dict[str, Any] = {"host": "127.0.0.1", "port": free, **wrong}
+            settings = replace(django_settings.GATEWAY, single_instance_host="", **fields)
+            with pytest.raises(SettingsError) as refusal:
+                serving.try_ports(settings)
+            assert str(refusal.value).startswith(start)
+
+
+def test_options_are_not_abbreviated(gateway_environment: Environment) -> None:
+    done = manage(gateway_environment, "serve", "--work", "2")
+    assert done.returncode == 2
+    assert "unrecognized arguments: --work" in done.stderr
+
+
+def test_tls_files_that_cannot_be_used_are_refused(gateway_environment: Environment) -> None:
+    line = refused(manage(gateway_environment, "serve", "--tls-cert", "/no", "--tls-key", "/no"))
+    assert line.startswith("CommandError: --tls-cert /no --tls-key /no: PEM files")
 
 
 def test_half_of_tls_is_refused(gateway_environment: Environment) -> None:

@@ -1,9 +1,13 @@
 """Runs management commands in forks of a process that has loaded Django once.
 
-``python -m tests.support.command_server SOCKET`` listens there until its standard input ends. A
-connection carries one request, a JSON object of ``arguments``, ``stdout`` and ``stderr`` (files),
-and is answered with the exit code. Each command is a process of its own that goes through
-``manage.py`` from its first line; what it saves is importing everything.
+``python -m tests.support.command_server SOCKET`` is the loader: it imports libraries, listens there
+and ends when its standard input does. A connection to it carries one line, a JSON object of
+``environment``, ``socket`` and ``log`` (files), and gets a process that loads Django in exactly
+that environment and listens at that socket until the connection ends. There a connection carries
+one request, a JSON object of ``arguments``, ``directory``, ``stdout`` and ``stderr`` (files), and
+is answered with the exit code. Each command is a process of its own that goes through ``manage.py``
+from its first line; what it saves is importing everything. Only variables that the interpreter
+itself reads at its start (``PYTHON...``) are those of the loader.
 """
 
 from __future__ import annotations
@@ -16,7 +20,24 @@ import socket
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Final
+
+from gateway_project.scheduling import collect_seldom
+
+_LIBRARIES: Final = (
+    "cryptography.hazmat.primitives.serialization", "csp.constants", "django.core.asgi",
+    "django.core.management", "django.db.migrations.executor", "django.forms", "environ", "httpx",
+    "jwt", "redis.asyncio", "rest_framework.settings", "sqlparse", "urllib3", "uvicorn", "yaml",
+)  # fmt: skip
+"""Those of every command that neither read the environment nor Django's settings."""
+
+
+def load_libraries() -> None:
+    """What is the same in every environment."""
+    collect_seldom()
+    for name in _LIBRARIES:
+        import_module(name)
+    gc.freeze()  # Forks share what is never collected.
 
 
 def load() -> None:
@@ -28,66 +49,95 @@ def load() -> None:
     apps.populate(settings.INSTALLED_APPS)
     for name in (settings.ROOT_URLCONF, "gateway_project.logs", "manage"):
         import_module(name)
-    gc.freeze()  # Forks share what is never collected.
+    gc.freeze()
 
 
-def serve(listener: socket.socket) -> dict[str, Any] | None:
-    """Answer until standard input ends; in the fork that runs a command, returns the request."""
+def accepted(listener: socket.socket, life: IO[Any] | socket.socket) -> socket.socket | None:
+    """The connection for which this process was forked; ``None`` once *life* ended."""
     while True:
-        readable, _, _ = select.select([listener, sys.stdin], [], [])
-        if sys.stdin in readable:
+        readable, _, _ = select.select([listener, life], [], [])
+        if life in readable:
+            life.close()
+            _reap(0)
             return None
         connection, _ = listener.accept()
-        with connection:
-            if os.fork() == 0:
-                return _attend(connection)
-        _reap()
-
-
-def _attend(connection: socket.socket) -> dict[str, Any]:
-    """In the fork for one connection: fork again for the command, answer with how it ended."""
-    with connection.makefile("rb") as stream:
-        request: dict[str, Any] = json.loads(stream.readline())
-    command = os.fork()
-    if command == 0:
+        if os.fork() == 0:
+            life.close()
+            return connection
         connection.close()
-        return request
-    _, status = os.waitpid(command, 0)
-    connection.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
-    os._exit(0)
+        _reap(os.WNOHANG)
 
 
-def _reap() -> None:
+def _reap(options: int) -> None:
     try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
+        while os.waitpid(-1, options)[0]:
             pass
     except ChildProcessError:
         return
 
 
+def _read(connection: socket.socket) -> dict[str, Any]:
+    with connection.makefile("rb") as stream:
+        request: dict[str, Any] = json.loads(stream.readline())
+    return request
+
+
+def _listening(path: str) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen()
+    return listener
+
+
+def serve(life: socket.socket) -> None:
+    """In the fork for one environment: load, and answer until *life* ends."""
+    asked = _read(life)
+    _redirect(stdout=asked["log"], stderr=asked["log"])
+    os.environ.clear()
+    os.environ.update(asked["environment"])
+    load()
+    with _listening(asked["socket"]) as listener:
+        connection = accepted(listener, life)
+    if connection is not None:
+        attend(connection)
+
+
+def attend(connection: socket.socket) -> None:
+    """In the fork for one connection: fork again for the command, answer with how it ended."""
+    with connection:
+        request = _read(connection)
+        command = os.fork()
+        if command:
+            _, status = os.waitpid(command, 0)
+            connection.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
+            os._exit(0)
+    run(request)
+
+
 def run(request: dict[str, Any]) -> None:
     """Be ``manage.py`` with these arguments; it ends the process as it does on a shell."""
-    for descriptor, name in ((1, "stdout"), (2, "stderr")):
-        output = os.open(request[name], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(output, descriptor)
-        os.close(output)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
+    _redirect(stdout=request["stdout"], stderr=request["stderr"])
+    os.chdir(request["directory"])
     sys.argv = ["manage.py", *request["arguments"]]
     import_module("manage").main()
 
 
+def _redirect(*, stdout: str, stderr: str) -> None:
+    for descriptor, name in ((0, os.devnull), (1, stdout), (2, stderr)):
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND if descriptor else os.O_RDONLY
+        opened = os.open(name, flags, 0o600)
+        os.dup2(opened, descriptor)
+        os.close(opened)
+
+
 def main() -> None:
-    """Load, listen, serve."""
+    """Import, listen, fork for each environment."""
     path = Path(sys.argv[1])
-    load()
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(path))
-        listener.listen()
-        request = serve(listener)
-    if request is not None:
-        run(request)
+    load_libraries()
+    with _listening(str(path)) as listener:
+        life = accepted(listener, sys.stdin)
+    if life is not None:
+        serve(life)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from gateway_project.settings import *
+from tests.support.served_settings import *
 
 ROOT_URLCONF = "tests.support.mounted_urls"

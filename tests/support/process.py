@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
-import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests import servers
-from tests.django_settings import DIRECTORY, ENVIRONMENT
-from tests.support import commands
+from tests.support import commands, databases
 from tests.support.raw import Reply, request
 
 PROJECT = Path(__file__).resolve().parents[2]
-DATABASE = "gateway.sqlite3"
+PASSWORD = "correct horse battery staple"
+"""Of the operator of any gateway that has one."""
 _START_SECONDS = 60
 
 
@@ -69,6 +66,10 @@ class GatewayProcess:
             result = self.manage("create_api_key", consumer, "--json")
             self.keys[consumer] = json.loads(result.stdout)["key"]
         return self.keys[consumer]
+
+    def add_operator(self) -> None:
+        """The superuser ops."""
+        self.manage("createsuperuser", "--noinput", "--username", "ops", "--email", "ops@localhost")
 
     def request(self, method: str, target: str, *lines: str, body: bytes = b"") -> Reply:
         """One request on a connection of its own."""
@@ -120,7 +121,9 @@ class GatewayProcess:
     def copy(self, directory: Path, extra: Mapping[str, str] | None = None) -> GatewayProcess:
         """Another gateway, not started, with what is in this one's SQLite file now."""
         var = directory / "var"
-        _copy_database(Path(self.environment["VAR_DIRECTORY"]), var)
+        databases.copy(
+            Path(self.environment["VAR_DIRECTORY"]) / databases.NAME, var / databases.NAME
+        )
         environment = {**self.environment, "VAR_DIRECTORY": str(var), **(extra or {})}
         return GatewayProcess(directory, servers.find_free_port(), environment)
 
@@ -139,39 +142,12 @@ class GatewayProcess:
 
 def new_gateway(directory: Path, extra: Mapping[str, str] | None = None) -> GatewayProcess:
     """A gateway that is not started yet, its database migrated."""
-    gateway = GatewayProcess(
-        directory, servers.find_free_port(), _environment(directory, extra or {})
+    environment = commands.environment(
+        directory, {"DJANGO_SUPERUSER_PASSWORD": PASSWORD, **(extra or {})}
     )
+    gateway = GatewayProcess(directory, servers.find_free_port(), environment)
     if "DATABASE_URL" in gateway.environment:
         gateway.manage("migrate", "--verbosity", "0")
     else:
-        _copy_database(_migrated(), directory / "var")
+        databases.copy(databases.migrated(), directory / "var" / databases.NAME)
     return gateway
-
-
-def _environment(directory: Path, extra: Mapping[str, str]) -> dict[str, str]:
-    return {
-        **ENVIRONMENT,
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "HOME": str(directory),
-        "VAR_DIRECTORY": str(directory / "var"),
-        "HOST": "127.0.0.1",
-        **extra,
-    }
-
-
-@cache
-def _migrated() -> Path:
-    """A directory with a database that only ``migrate`` has been at; made once a session."""
-    directory = DIRECTORY / "migrated"
-    GatewayProcess(directory, 0, _environment(directory, {})).manage("migrate", "--verbosity", "0")
-    return directory / "var"
-
-
-def _copy_database(source: Path, target: Path) -> None:
-    target.mkdir(parents=True, exist_ok=True)
-    with (
-        closing(sqlite3.connect(source / DATABASE)) as original,
-        closing(sqlite3.connect(target / DATABASE)) as copied,
-    ):
-        original.backup(copied)

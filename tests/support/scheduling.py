@@ -1,15 +1,17 @@
-"""Which worker of a parallel run gets which tests: what is costly to start is started once.
+"""Which tests run after one another: what is costly to start is started once, and stopped.
 
 Files stay whole, as with ``--dist loadfile``, except that tests of several files that share a
-running gateway or a database server go to one worker together.
+running gateway or a database server go to one worker of a parallel run together.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fnmatch import fnmatch
 from functools import cache
 from typing import Final
 
+import pytest
 from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
@@ -42,6 +44,20 @@ def unit(nodeid: str) -> str:
         if any(fnmatch(nodeid, pattern) for pattern in patterns):
             return name
     return nodeid.partition("::")[0]
+
+
+def together(items: Sequence[pytest.Item]) -> list[pytest.Item]:
+    """*items* in their order, but those of one unit, and in it of one directory, in a row."""
+    turn: dict[tuple[str, str], int] = {}
+    first: dict[str, int] = {}
+    for place, item in enumerate(items):
+        first.setdefault(unit(item.nodeid), place)
+        turn.setdefault(_place(item), place)
+    return sorted(items, key=lambda item: (first[unit(item.nodeid)], turn[_place(item)]))
+
+
+def _place(item: pytest.Item) -> tuple[str, str]:
+    return unit(item.nodeid), str(item.path.parent)
 
 
 def waits(name: str) -> bool:

@@ -69,7 +69,7 @@ def upstream(_upstream: Upstream) -> Upstream:
     return _upstream
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def running_gateway(
     tmp_path_factory: pytest.TempPathFactory, _upstream: Upstream, dead_port: int
 ) -> Iterator[GatewayProcess]:
@@ -93,7 +93,7 @@ def dead_port() -> int:
     return find_free_port()
 
 
-@pytest.fixture(scope="session", params=["embedded", "servers"])
+@pytest.fixture(scope="package", params=["embedded", "servers"])
 def world(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, _upstream: Upstream
 ) -> Iterator[GatewayProcess]:

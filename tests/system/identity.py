@@ -12,7 +12,7 @@ import pymysql
 import pytest
 
 from tests.servers import Server
-from tests.support.process import GatewayProcess, new_gateway
+from tests.support.process import PASSWORD, GatewayProcess, new_gateway
 from tests.support.raw import Reply
 
 CONFIGURATION = """
@@ -26,7 +26,6 @@ routes:
   - {{name: other, path: /other, service: scripted, auth: {{methods: [api_key]}}}}
   - {{name: limited, path: /limited, service: scripted, rate_limit: 1000000}}
 """
-PASSWORD = "correct horse battery staple"
 
 
 def database_of_its_own(server: Server, name: str) -> str:
@@ -43,8 +42,8 @@ def gateway_with_an_operator(directory: Path, url: str, **settings: str) -> Gate
     """Not started yet: ES256 keys, the routes above before *url*, and the superuser ops."""
     gateway = new_gateway(directory, {"ALLOWED_HOSTS": "gateway.test", **settings})
     gateway.manage("generate_keys", "--algorithm", "ES256")
-    gateway.environment |= {"JWT_ALGORITHM": "ES256", "DJANGO_SUPERUSER_PASSWORD": PASSWORD}
-    gateway.manage("createsuperuser", "--noinput", "--username", "ops", "--email", "ops@localhost")
+    gateway.environment["JWT_ALGORITHM"] = "ES256"
+    gateway.add_operator()
     gateway.apply(CONFIGURATION.format(url=url))
     return gateway
 

@@ -7,12 +7,11 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.support.process import GatewayProcess, new_gateway
+from tests.support.process import PASSWORD, GatewayProcess, new_gateway
 from tests.system.identity import CONFIGURATION, asked
 
 pytestmark = pytest.mark.timeout(180)
 
-PASSWORD = "correct horse battery staple"
 LOGIN = "/admin/login/"
 
 
@@ -22,8 +21,7 @@ def behind_tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProc
     settings = {"ADMIN_HTTPS": "true", "TRUSTED_PROXIES": "127.0.0.1/32"}
     gateway = new_gateway(tmp_path_factory.mktemp("tls"), settings)
     gateway.apply(CONFIGURATION.format(url="http://127.0.0.1:9"))
-    gateway.environment["DJANGO_SUPERUSER_PASSWORD"] = PASSWORD
-    gateway.manage("createsuperuser", "--noinput", "--username", "ops", "--email", "ops@localhost")
+    gateway.add_operator()
     with gateway.serving():
         yield gateway
 

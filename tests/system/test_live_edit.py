@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.load import Load
-from tests.support.process import GatewayProcess, new_gateway
+from tests.support.process import PASSWORD, GatewayProcess, new_gateway
 from tests.support.upstream import Received, Upstream
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-PASSWORD = "correct horse battery staple"
 CONFIGURATION = """
 services:
   echo: {{instances: [{{url: "{url}"}}]}}
@@ -31,8 +30,7 @@ def two_workers(
 ) -> Iterator[GatewayProcess]:
     gateway = new_gateway(tmp_path_factory.mktemp("two"), {"RATE_LIMIT_PER_WORKER": "true"})
     gateway.apply(CONFIGURATION.format(url=upstream.url))
-    gateway.environment["DJANGO_SUPERUSER_PASSWORD"] = PASSWORD
-    gateway.manage("createsuperuser", "--noinput", "--username", "ops", "--email", "ops@localhost")
+    gateway.add_operator()
     with gateway.serving("--workers", "2"):
         yield gateway
 

@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 
 from tests.django_settings import ENVIRONMENT
 from tests.servers import find_free_port
+from tests.support.commands import manage
 from tests.support.process import PROJECT
 
 SECRETS = {name: ENVIRONMENT[name] for name in ("SECRET_KEY", "JWT_SECRET_KEY")}
@@ -75,18 +75,9 @@ def test_a_command_of_the_readme_works(
     command: str, demo: tuple[str, dict[str, str]], tmp_path: Path
 ) -> None:
     words = shlex.split(command)
-    assert words[0] == ".venv/bin/python"
+    assert words[:2] == [".venv/bin/python", "manage.py"]
     (tmp_path / "gateway.yaml").write_text("services: {readme: {}}\n", "utf-8")
-    manage = str(PROJECT / "manage.py")
-    done = subprocess.run(
-        [sys.executable, manage, *words[2:]],
-        cwd=tmp_path,
-        env=demo[1],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = manage(demo[1], *words[2:], working=tmp_path)
     assert done.returncode == 0, done.stderr
 
 

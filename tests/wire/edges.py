@@ -8,17 +8,16 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import uvicorn
 
-from proxying.admission import Bounds, admit
+from proxying.admission import Bounds, Patience, admit
 from proxying.bindings.edge import EdgeProtocol
 from proxying.errors import ProxyError
 from proxying.exchange import Answer, Body, Bytes, Exchange, Headers
 from proxying.problems import problem_answer, problem_of
-from proxying.wire.pace import Patience
 from routing.errors import BadPath
 from tests.servers import find_free_port
 
@@ -118,12 +117,11 @@ class Edge:
     """A server in a thread of its own, until :meth:`stop`."""
 
     def __init__(self, patience: Patience, certificate: tuple[str, str] | None = None) -> None:
-        self.gateway = ScriptedGateway()
+        self.gateway = ScriptedGateway(bounds=replace(BOUNDS, patience=patience))
         self.port = find_free_port()
-        protocol = type("HastyProtocol", (EdgeProtocol,), {"patience": patience})
         config = uvicorn.Config(
             Application(self.gateway),
-            http=protocol,
+            http=EdgeProtocol,
             port=self.port,
             loop="uvloop",
             ws="none",
@@ -149,7 +147,7 @@ class Edge:
         self.begin_stop()
         self._thread.join(20)
         assert not self._thread.is_alive()
-        assert self.server.failures == []
+        assert self.server.failures == [], self.server.failures
 
     def reset(self) -> None:
         """Forget the last test."""

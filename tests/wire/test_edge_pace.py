@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from proxying.admission import Patience
 from proxying.errors import BodyTooLarge, ClientGone
 from proxying.exchange import Answer, Exchange
-from proxying.wire.pace import Patience
 from tests.support.raw import RawClient
 from tests.wire.edges import Edge, answer, read_all, running
 from tests.wire.scripted import Pieces

@@ -17,10 +17,10 @@ from typing import Never
 
 import pytest
 
+from proxying.admission import Patience
 from proxying.exchange import EMPTY, Answer, Exchange
 from proxying.upstream.base import Origin, Timeouts, UpstreamRequest
 from proxying.upstream.upgrade import UPGRADE, Switched, UpgradeTransport
-from proxying.wire.pace import Patience
 from tests.servers import require
 from tests.wire.edges import Edge, running
 

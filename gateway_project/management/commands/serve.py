@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import ssl
 from typing import Any
 
 from django.conf import settings as django_settings
@@ -24,6 +25,10 @@ class Command(BaseCommand):
 
     help = "Serve the gateway: data plane, admin and API."
 
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        """No abbreviated options: what reads them before Django does knows whole ones."""
+        return super().create_parser(prog_name, subcommand, allow_abbrev=False, **kwargs)
+
     def add_arguments(self, parser: CommandParser) -> None:
         """Options of CONTRACT section 1."""
         add_serve_options(parser)
@@ -41,6 +46,7 @@ class Command(BaseCommand):
         if options["init_db"]:
             call_command("migrate", interactive=False, verbosity=options["verbosity"])
         _refuse_pending_migrations()
+        serving.try_ports(settings)
         connections.close_all()
         serving.serve_metrics(settings)
         config = serving.server_config(settings, reload=options["reload"], tls=tls)
@@ -49,6 +55,15 @@ class Command(BaseCommand):
 
 def _tls(certificate: str | None, key: str | None) -> serving.Tls | None:
     if certificate and key:
+        try:
+            ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(
+                certificate, key, password=""
+            )
+        except OSError as error:
+            raise CommandError(
+                f"--tls-cert {certificate} --tls-key {key}: PEM files of a certificate chain and "
+                f"its unencrypted key ({error.strerror or error})"
+            ) from None
         return serving.Tls(certificate, key)
     if certificate or key:
         raise CommandError("--tls-cert and --tls-key belong together")

@@ -66,7 +66,11 @@ def _create(options: dict[str, Any], expires_at: datetime | None) -> tuple[ApiKe
     consumer = Consumer.objects.filter(name=name).first()
     if consumer is None:
         consumer = Consumer(name=name)
-        consumer.full_clean()
+        try:
+            consumer.full_clean()
+        except ValidationError as error:
+            # "name" is what the key is called.
+            raise ValidationError({"consumer": error.messages}) from error
         consumer.save()
     fields = {
         "name": options["name"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from routing import files, revision
 from routing.difference import Action, Diff
-from routing.errors import ConfigurationError
+from routing.errors import ConfigurationError, Fault
 from routing.operator_name import operator_name
 
 
@@ -45,6 +46,8 @@ class Command(BaseCommand):
             if options["format"] == "json":
                 self.stdout.write(_faults_as_json(error))
             raise CommandError(str(error)) from None
+        for fault in diff.warnings:
+            self.stderr.write(f"Warning: {fault}")
         self.stdout.write(_as_json(diff) if options["format"] == "json" else _as_text(diff))
         if dry_run and diff:
             raise SystemExit(2)
@@ -52,14 +55,19 @@ class Command(BaseCommand):
 
 def _as_json(diff: Diff) -> str:
     changes = [change.as_data() for change in diff.changes]
-    return json.dumps({"revision": diff.revision, "changes": changes}, indent=2)
+    warnings = _listed(diff.warnings)
+    return json.dumps(
+        {"revision": diff.revision, "changes": changes, "warnings": warnings}, indent=2
+    )
 
 
 def _faults_as_json(error: ConfigurationError) -> str:
-    faults = [
-        {"file": fault.file, "path": fault.place, "reason": fault.reason} for fault in error.faults
-    ]
+    faults = _listed(error.faults)
     return json.dumps({"revision": None, "changes": [], "errors": faults}, indent=2)
+
+
+def _listed(faults: Iterable[Fault]) -> list[dict[str, str]]:
+    return [{"file": one.file, "path": one.place, "reason": one.reason} for one in faults]
 
 
 def _as_text(diff: Diff) -> str:

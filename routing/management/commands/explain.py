@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from argparse import ArgumentParser
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from routing.document import LimitSpec
@@ -14,7 +15,7 @@ from routing.errors import BadPath, ConfigurationError
 from routing.explaining import Explanation, Loser, explain
 from routing.matching import host_key
 from routing.paths import CanonicalPath, canonical
-from routing.plans import RoutePlan, ServicePlan
+from routing.plans import InstancePlan, RoutePlan, ServicePlan
 from routing.reading import compile_rows
 from routing.reserved import is_reserved
 from routing.revision import current
@@ -59,8 +60,7 @@ class Command(BaseCommand):
             return
         table = _table()
         explanation = explain(table, method, host, path)
-        outcome = _outcome(explanation, table.limits, path, headers)
-        for line in (*outcome, *_losers(explanation.losers)):
+        for line in (*_outcome(table, explanation, path, headers), *_losers(explanation.losers)):
             self.stdout.write(line)
 
 
@@ -90,10 +90,7 @@ def _table() -> Table:
 
 
 def _outcome(
-    explanation: Explanation,
-    everywhere: Sequence[LimitSpec],
-    path: CanonicalPath,
-    headers: dict[str, str],
+    table: Table, explanation: Explanation, path: CanonicalPath, headers: dict[str, str]
 ) -> Iterator[str]:
     winner = explanation.winner
     if winner is None and explanation.allow:
@@ -105,14 +102,13 @@ def _outcome(
         yield f"503 route_misconfigured: {winner.fault}"
     else:
         yield f"route      {winner.name} ({winner.spec.path})"
-        yield from _identity(winner, headers)
-        yield from _limits(winner, everywhere)
-        yield from _forwarding(winner, path)
+        yield from _policies(table, winner, headers)
+        yield from _forwarding(table, winner, path)
 
 
-def _identity(plan: RoutePlan, headers: dict[str, str]) -> Iterator[str]:
-    body = "the gateway's limit" if plan.max_body_bytes is None else f"{plan.max_body_bytes} bytes"
-    yield f"body       at most {body}"
+def _policies(table: Table, plan: RoutePlan, headers: dict[str, str]) -> Iterator[str]:
+    own = plan.max_body_bytes
+    yield f"body       at most {settings.GATEWAY.max_body_bytes if own is None else own} bytes"
     if plan.auth_methods:
         offered = "Bearer token" if "authorization" in headers else "no credential"
         offered = "API key" if "x-api-key" in headers and offered != "Bearer token" else offered
@@ -120,14 +116,18 @@ def _identity(plan: RoutePlan, headers: dict[str, str]) -> Iterator[str]:
         yield f"identify   {accepted} required; this request brings {offered}"
     else:
         yield "identify   public"
+    yield from _spending(table, plan)
 
 
-def _limits(plan: RoutePlan, everywhere: Sequence[LimitSpec]) -> Iterator[str]:
+def _spending(table: Table, plan: RoutePlan) -> Iterator[str]:
+    if not settings.GATEWAY.rate_limit_enabled:
+        yield "spend      no limit: RATE_LIMIT_ENABLED is false"
+        return
     for limit in plan.limits:
         yield f"spend      {_limit(limit)}"
-    for limit in everywhere:
+    for limit in table.limits:
         yield f"spend      {_limit(limit)}, over all routes"
-    if not plan.limits and not everywhere:
+    if not plan.limits and not table.limits:
         yield "spend      no limit"
 
 
@@ -136,7 +136,7 @@ def _limit(limit: LimitSpec) -> str:
     return f"{limit.limit} per {limit.per}, burst {limit.capacity}, by {limit.by}{shadow}"
 
 
-def _forwarding(plan: RoutePlan, path: CanonicalPath) -> Iterator[str]:
+def _forwarding(table: Table, plan: RoutePlan, path: CanonicalPath) -> Iterator[str]:
     service = plan.service
     try:
         yield f"forward    {plan.upstream_path(path)} to {service.name}, {service.spec.balancer}"
@@ -150,18 +150,24 @@ def _forwarding(plan: RoutePlan, path: CanonicalPath) -> Iterator[str]:
     )
     retry = service.spec.retry
     yield f"retry      {retry.attempts} attempts, on {', '.join(retry.on)}"
+    yield f"breaker    {_breaker(service)}"
+    yield from _instances(table.get_instances(service.name))
+
+
+def _breaker(service: ServicePlan) -> str:
     breaker = service.spec.breaker
-    yield "breaker    " + ("none" if breaker is None else f"{breaker.failure_threshold} failures")
-    yield from _instances(service)
+    if not settings.GATEWAY.circuit_breaker_enabled:
+        return "none: CIRCUIT_BREAKER_ENABLED is false"
+    return "none" if breaker is None else f"{breaker.failure_threshold} failures"
 
 
-def _instances(service: ServicePlan) -> Iterator[str]:
-    for one in service.instances:
+def _instances(instances: tuple[InstancePlan, ...]) -> Iterator[str]:
+    for one in instances:
         state = "candidate" if one.healthy and one.weight else "not used"
         reason = "" if one.healthy else ", marked unhealthy"
         reason += "" if one.weight else ", drained"
         yield f"instance   {one.url} weight {one.weight}: {state}{reason}"
-    if not service.instances:
+    if not instances:
         yield "instance   none in the configuration"
 
 

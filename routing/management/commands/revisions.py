@@ -23,7 +23,8 @@ class Command(BaseCommand):
     def handle(self, *_: Any, **options: Any) -> None:
         serving = current()
         stored = Revision.objects.using(database()).defer("document").order_by("-number")
-        for one in stored[: max(options["limit"], 0)]:
+        listed = stored[: max(options["limit"], 0)]
+        for one in listed:
             mark = "*" if serving is not None and one.number == serving.number else " "
             at = one.created_at.strftime("%Y-%m-%d %H:%M:%S")
             faults = f"{one.faults} faulty" if one.faults else ""
@@ -31,3 +32,5 @@ class Command(BaseCommand):
             self.stdout.write(
                 f"{mark} {one.number:>5}  {'  '.join(part for part in parts if part)}"
             )
+        if (more := stored.count() - len(listed)) > 0:
+            self.stderr.write(f"{more} older ones are kept too; --limit N lists more.")
