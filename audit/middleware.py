@@ -34,7 +34,7 @@ class RequestIdMiddleware:
         if not _REQUEST_ID.fullmatch(request_id):
             request_id = request.META["HTTP_X_REQUEST_ID"] = uuid4().hex
         response = self._get_response(request)
-        response.headers["X-Request-Id"] = request_id
+        response.headers.setdefault("X-Request-Id", request_id)  # A mounted gateway has its own.
         return response
 
 

@@ -12,6 +12,7 @@ from django.core.asgi import get_asgi_application
 
 from gateway_project.settings import DATA_PLANE  # before anything of the data plane
 from proxying.bindings.asgi import AsgiBinding, Receive, Scope
+from proxying.bindings.asgi_websocket import refuse_websocket
 from proxying.bindings.asgi_writing import Send
 
 if TYPE_CHECKING:
@@ -55,8 +56,8 @@ class Application:
             case "lifespan":
                 await self._lifespan(receive, send)
             case "websocket":
-                await receive()
-                await send({"type": "websocket.close", "code": 1013})
+                node = await self.node()
+                await refuse_websocket(node.gateway, scope, receive, send)
 
     @property
     def gateway(self) -> Gateway:

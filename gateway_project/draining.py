@@ -24,6 +24,7 @@ from uvicorn.supervisors.multiprocess import Process
 
 from gateway_project.metric_sums import drop_gauges
 from gateway_project.scheduling import favour_requests, start_gently
+from proxying.bindings.edge_state import EdgeState
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class DrainingServer(uvicorn.Server):
 
     def __init__(self, config: DrainingConfig) -> None:
         super().__init__(config)
+        self.server_state: EdgeState = EdgeState()
         self._accept_seconds = config.drain_accept_seconds
         self._stopped_by = 0
 
@@ -64,6 +66,8 @@ class DrainingServer(uvicorn.Server):
         else:
             super().handle_exit(sig, frame)
             self.config.loaded_app.drain()
+            if sig == signal.SIGTERM:
+                self.server_state.part()
         # The first one counts: after a Ctrl-C the supervisor's SIGTERM follows.
         self._stopped_by = self._stopped_by or sig
 
@@ -79,13 +83,9 @@ class DrainingServer(uvicorn.Server):
 
     async def _part(self, seconds: float, *, until_alone: bool = False) -> None:
         """Answer what comes for *seconds*, each connection closing after its next answer."""
-        from proxying.wire.server import ServerConnection  # not before the settings are read
-
         end = time.monotonic() + seconds
+        self.server_state.part()
         while time.monotonic() < end and not self.force_exit:
-            for connection in tuple(self.server_state.connections):
-                if isinstance(connection, ServerConnection):
-                    connection.part()
             if until_alone and not self.server_state.connections:
                 return
             await asyncio.sleep(_LOOK_SECONDS)

@@ -16,7 +16,7 @@ from random import Random
 from proxying.errors import BadRequest, LoopDetected, MethodNotAllowed
 from proxying.exchange import Exchange
 from proxying.handshake import requested_key
-from proxying.headers import is_traceparent, is_visible_ascii, passed_through_us, values_of
+from proxying.headers import is_visible_ascii, passed_through_us, understood_traceparent, values_of
 from routing.paths import canonical
 from runtime.networks import Network, client_address, contains
 
@@ -150,8 +150,8 @@ def _request_id(values: list[bytes] | None) -> bytes:
 
 
 def _traceparent(values: list[bytes] | None) -> bytes:
-    if values and len(values) == 1 and is_traceparent(values[0]):
-        return values[0]
+    if values and len(values) == 1 and (continued := understood_traceparent(values[0])):
+        return continued
     # Ids are unique, not secret: no system call for each request.
     return b"00-%032x-%016x-00" % (_chance.getrandbits(128) or 1, _chance.getrandbits(64) or 1)
 

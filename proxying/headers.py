@@ -31,7 +31,8 @@ _FORWARDED = (
     b"x-forwarded-host",
     b"x-forwarded-port",
 )
-_ORIGIN = (*_FORWARDED, b"x-forwarded-server", b"x-real-ip", b"forwarded")
+_ORIGIN = (b"x-real-ip", b"forwarded")
+_ORIGIN_FAMILY = b"x-forwarded-"
 _HOP_BY_HOP = (
     b"connection",
     b"keep-alive",
@@ -63,12 +64,15 @@ class _Fate(Enum):
     ORIGIN = 2
     """Says who the client is: believed from trusted proxies only."""
     AUTHORIZATION = 3
+    TRACE = 4
+    """Goes with a ``traceparent`` that is continued, not with a new one."""
 
 
 _FATES = {
     **dict.fromkeys((*IDENTITY, *_HOP_BY_HOP, *_REWRITTEN), _Fate.REPLACED),
     **dict.fromkeys(_ORIGIN, _Fate.ORIGIN),
     b"authorization": _Fate.AUTHORIZATION,
+    b"tracestate": _Fate.TRACE,
 }
 _NORMALISE = bytes(
     byte if byte in b"abcdefghijklmnopqrstuvwxyz0123456789" else ord("-")
@@ -104,7 +108,7 @@ _known_options = lru_cache(maxsize=1024)(_options)
 def _fate(name: bytes) -> _Fate | None:
     """What becomes of a header; an alias of a name the gateway owns never travels."""
     plain = name.translate(_NORMALISE)
-    fate = _FATES.get(plain)
+    fate = _FATES.get(plain) or (_Fate.ORIGIN if plain.startswith(_ORIGIN_FAMILY) else None)
     return fate if plain == name or fate is None else _Fate.REPLACED
 
 
@@ -158,6 +162,9 @@ def request_headers(
                 via = _via(received)
         elif fate is _Fate.ORIGIN:
             claims.append(line)
+        elif fate is _Fate.TRACE:
+            if name not in leaving and _continues(received, traceparent):
+                headers.append(line)
         elif keep_authorization and name not in leaving:
             headers.append(line)
     headers += (
@@ -173,6 +180,11 @@ def request_headers(
     headers += ((b"x-request-id", request_id), (b"traceparent", traceparent), (b"via", via))
     headers += identity
     return headers
+
+
+def _continues(received: Headers, traceparent: bytes) -> bool:
+    """Whether *traceparent* is of the client's trace, not of a new one."""
+    return any(value[3:35] == traceparent[3:35] for value in values_of(received, b"traceparent"))
 
 
 def _claimed(claims: Headers, forwarding: Forwarding) -> Headers:
@@ -217,10 +229,10 @@ def response_headers(
     via, dated = _VIA, False
     for line in received:
         name = line[0]
-        if name == b"date":
-            dated = True
         if name not in dropped:
             headers.append(line)
+            if name == b"date":
+                dated = True
         elif name == b"via":
             via = _via(received)
     if not dated:
@@ -247,6 +259,20 @@ def is_visible_ascii(value: bytes, longest: int) -> bool:
         and value.decode().isprintable()
         and (b" " not in value)
     )
+
+
+def understood_traceparent(value: bytes) -> bytes:
+    """*value* as version 00; empty when nothing of it is understood.
+
+    Later versions begin like it and may go on after another ``-``; of their flags only *sampled*
+    is known (W3C Trace Context §3.2.2, §4.3).
+    """
+    if value[:2] != b"00" and _is_lower_hex(value[:2]) and value[:2] != b"ff":
+        flags, rest = value[53:55], value[55:56]
+        if len(flags) != 2 or not _is_lower_hex(flags) or rest not in (b"", b"-"):
+            return b""
+        value = b"00" + value[2:53] + (b"01" if flags[1] in b"13579bdf" else b"00")
+    return value if is_traceparent(value) else b""
 
 
 def is_traceparent(value: bytes) -> bool:

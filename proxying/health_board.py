@@ -32,7 +32,7 @@ class Board:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._lock: int | None = None
-        self._seen = 0
+        self._seen = (0, 0)
 
     def lead(self) -> bool:
         """Whether this worker is the one that checks; takes the post when it is vacant.
@@ -76,9 +76,11 @@ class Board:
         path = self._directory / _VERDICTS
         try:
             status = path.stat()
-            if status.st_mtime_ns == self._seen:
+            # Two writes within a tick of the file system's clock are two files all the same.
+            seen = (status.st_mtime_ns, status.st_ino)
+            if seen == self._seen:
                 return None
-            self._seen = status.st_mtime_ns
+            self._seen = seen
             if time.time() - status.st_mtime > _TOO_OLD:
                 return None
             return msgspec.json.decode(path.read_bytes(), type=list[Verdict])

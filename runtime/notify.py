@@ -113,7 +113,9 @@ class Watcher:
         *read* runs in the database thread; with *read_already* it just succeeded for the caller.
         To be called before :meth:`start`.
         """
-        self._topics[topic] = _Topic(topic, read, changed, seen, True if read_already else None)
+        self._topics[topic] = _Topic(
+            topic, read, changed, seen, healthy=True if read_already else None
+        )
 
     def start(self, owner: TaskOwner) -> None:
         """Begin to watch, as tasks of *owner*."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from importlib import import_module
 from pathlib import Path
 
 from mypyc.build import mypycify
-from setuptools import setup
 
 _PROJECT = Path(__file__).resolve().parent.parent
 _CONFIGURATION = """\
@@ -41,7 +41,7 @@ def main() -> None:
     # Before the sources are read: a change made meanwhile makes the result out of date.
     fingerprint = compiled.fingerprint()
     sources = [str(compiled.source_of(name).relative_to(_PROJECT)) for name in compiled.MODULES]
-    setup(
+    import_module("setuptools").setup(
         name="gateway-native",
         packages=[],
         script_args=["--quiet", "build_ext", f"--build-lib={made}", f"--build-temp={work}"],

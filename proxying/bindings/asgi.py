@@ -13,6 +13,8 @@ from contextlib import suppress
 from typing import Any, Protocol
 from urllib.parse import quote, unquote
 
+from proxying.answering import http_date
+from proxying.bindings.asgi_strict import fault_of
 from proxying.bindings.asgi_writing import Send, write
 from proxying.errors import ClientGone
 from proxying.exchange import Answer, Body, Exchange, Headers
@@ -59,10 +61,10 @@ class AsgiBinding:
         if body.size is None and scope["method"] in _SELDOM_WITH_BODY:
             await body.look()
         exchange = exchange_of(scope, body)
-        if self._gateway.admit(exchange):
+        if self._gateway.admit(exchange) or exchange.failure is not None:
             await self._relay(scope, exchange, body, send)
         else:
-            await self._control_plane(_canonical(scope, exchange), body.receive, send)
+            await self._control_plane(_canonical(scope, exchange), body.receive, _dated(send))
 
     async def _relay(
         self, scope: Scope, exchange: Exchange, body: _RequestBody, send: Send
@@ -96,16 +98,18 @@ def exchange_of(scope: Scope, body: Body) -> Exchange:
     scheme = scope.get("scheme", "http")
     raw_path = scope.get("raw_path") or quote(scope["path"], safe="/!$&'()*+,;=:@~").encode()
     query = scope.get("query_string") or None
+    headers = _headers(scope)
     return Exchange(
         method=scope["method"],
         target=raw_path.partition(b"?")[0],
         query=query,
-        headers=_headers(scope),
+        headers=headers,
         body=body,
         peer=client[0],
         scheme=scheme,
         port=server[1] or (443 if scheme == "https" else 80),
         version=scope.get("http_version", "1.1").encode(),
+        failure=fault_of(scope["method"], query, headers),
     )
 
 
@@ -131,6 +135,19 @@ def _canonical(scope: Scope, exchange: Exchange) -> dict[str, Any]:
         "raw_path": exchange.path.encode(),
         "headers": headers,
     }
+
+
+def _dated(send: Send) -> Send:
+    """Django's answers with the ``Date`` that its server may not add (RFC 9110 §6.6.1)."""
+
+    async def dated(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            headers = list(message.get("headers", ()))
+            if all(name.lower() != b"date" for name, _ in headers):
+                message = {**message, "headers": [*headers, (b"date", http_date())]}
+        await send(message)
+
+    return dated
 
 
 class _RequestBody:
@@ -175,7 +192,7 @@ class _RequestBody:
         message = self._first = await self._receive()
         more = message.get("more_body", False)
         if message["type"] == "http.request" and not more and not message.get("body"):
-            self.size = 0
+            self.size, self.complete = 0, True
 
     async def receive(self) -> Message:
         """What the server has to say, from the first message on."""

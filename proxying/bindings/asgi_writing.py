@@ -1,8 +1,7 @@
 """An answer as ASGI messages, trailers included where server and client take them.
 
 Trailers go by the ``http.response.trailers`` extension, to clients that said ``TE: trailers``; gRPC
-rests on them. An answer that breaks off is ended in the one way its client can tell from a proper
-end; ASGI itself has none.
+rests on them. An answer that breaks off is ended in a way its client can tell from a proper end.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from proxying.bindings.asgi_breaking import break_off
 from proxying.exchange import Answer, Exchange, Headers
 from proxying.headers import values_of
 from proxying.trailers import wanted
@@ -47,10 +47,14 @@ async def write(
             await before_end()
             await _end(send, _broken_call(error))
             return
-        if scope.get("http_version") == "2" and values_of(headers, b"content-length"):
+        answer.close(error)
+        sized = bool(values_of(headers, b"content-length"))
+        old = scope.get("http_version") == "1.0" and not sized
+        if await break_off(send, lasts_until_close=old):
+            return
+        if scope.get("http_version") == "2" and sized:
             # Shorter than it says, so malformed to every client (RFC 9113 8.1.1): servers leave the
             # stream of an application that failed open.
-            answer.close(error)
             await _end(send, None)
             return
         raise

@@ -18,6 +18,7 @@ from uvicorn.server import ServerState
 from proxying.admission import Bounds
 from proxying.answering import http_date
 from proxying.bindings.asgi import Serves
+from proxying.bindings.edge_state import EdgeState
 from proxying.errors import RouteNotFound
 from proxying.exchange import Answer, Exchange
 from proxying.problems import problem_answer, problem_of
@@ -53,6 +54,8 @@ class EdgeProtocol(ServerConnection):
         connections: set[Any] = self._state.connections  # uvicorn names its own classes
         connections.add(self)
         super().connection_made(transport)
+        if isinstance(self._state, EdgeState) and self._state.parting:
+            self.part()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Be no longer."""

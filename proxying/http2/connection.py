@@ -9,6 +9,7 @@ upstream still answers run to their end.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Protocol, cast
 
 import h2.config
@@ -149,7 +150,9 @@ class Connection(asyncio.Protocol):
         if self.closed:
             return
         if reset:
-            self._h2.reset_stream(number, h2.errors.ErrorCodes.CANCEL)
+            # Its end may have come in the same bytes as what it is refused for.
+            with suppress(h2.exceptions.StreamClosedError):
+                self._h2.reset_stream(number, h2.errors.ErrorCodes.CANCEL)
             self._flush()
         self.idle_since = self.loop.time()
         if self._leaving and not self._streams:

@@ -35,6 +35,17 @@ class Channel:
         """Whether nothing was heard on it since it is idle."""
         return self.stream is not None and not self.stream.get_extra_info("is_readable")
 
+    @property
+    def spotless(self) -> bool:
+        """Whether nothing came beyond the answer: in HTTP/1.1 it would be taken for the next one.
+
+        httpx has no word for that; a connection of a shape that is not known is not used again.
+        """
+        connections = self.transport._pool.connections
+        inner = getattr(connections[0], "_connection", None) if connections else None
+        state = getattr(inner, "_h11_state", None)
+        return hasattr(inner, "_h2_state") or (state is not None and not state.trailing_data[0])
+
     async def close(self) -> None:
         """Close, whatever state httpx is in: nobody is left who could be told."""
         try:
@@ -97,7 +108,7 @@ class Pool:
 
     def keep(self, channel: Channel) -> None:
         """Its exchange is whole: another one may use it."""
-        if self._closed:
+        if self._closed or not channel.spotless:
             self.discard(channel)
             return
         channel.idle_since = self._loop.time()

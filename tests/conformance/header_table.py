@@ -7,6 +7,7 @@ from tests.conformance.case import Case, answered, head, passed
 OPEN = "GET /open/h"
 PRIVATE = "GET /open/private/h"
 KEY = "X-API-Key: <KEY>"
+TRACEPARENT = "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 IDENTITY = ("X-User-Id", "X-Roles", "X-Permissions", "X-Consumer", "X-Auth-Method")
 
 
@@ -142,9 +143,21 @@ ORIGIN = [
          head(OPEN, "X_Forwarded_For: 6.6.6.6", "X.Forwarded.For: 7.7.7.7"),
          passed(seen={"x_forwarded_for": [], "x.forwarded.for": [],
                       "x-forwarded-for": ["127.0.0.1"]})),
+    Case("a stranger's other X-Forwarded headers do not travel",
+         head(OPEN, "X-Forwarded-Prefix: /p", "X-Forwarded-User: root", "X-Forwarded-Uri: /a",
+              "X_Forwarded_Client_Cert: a"),
+         passed(seen={"x-forwarded-prefix": [], "x-forwarded-user": [], "x-forwarded-uri": [],
+                      "x_forwarded_client_cert": []}), ours_only=True),
 ]  # fmt: skip
 
 TRACES = [
+    Case("tracestate goes with its traceparent", head(OPEN, TRACEPARENT, "tracestate: a=1"),
+         passed(seen={"tracestate": ["a=1"]})),
+    Case("tracestate of no trace ends here", head(OPEN, "tracestate: a=1"),
+         passed(seen={"tracestate": []}), ours_only=True),
+    Case("tracestate of a faulty traceparent ends here",
+         head(OPEN, TRACEPARENT.upper(), "tracestate: a=1"),
+         passed(seen={"tracestate": []}), ours_only=True),
     Case("Via is added", head(OPEN), passed(seen={"via": ["1.1 gateway"]}), ours_only=True),
     Case("Via is appended", head(OPEN, "Via: 1.0 fred"),
          passed(seen={"via": ["1.0 fred, 1.1 gateway"]}), ours_only=True),

@@ -54,7 +54,8 @@ def test_a_stopping_node_says_so_serves_on_and_ends_streams_at_the_deadline(
             told = time.monotonic()
             process.send_signal(signal.SIGTERM)
             said = eventually(lambda: _status(gateway, "/ready") == 503, seconds=0.5)
-            assert _status(gateway, "/trio") == 200
+            served = request(gateway.port, "GET", "/trio")
+            assert (served.status, served.get("connection")) == (200, "close")
             time.sleep(max(0.0, told + 0.8 - time.monotonic()))
         assert stream.socket.recv(65_536)
         _read_to_the_end(stream.socket)

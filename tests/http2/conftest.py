@@ -97,6 +97,7 @@ def front(
     log = gateway.directory / "hypercorn.log"
     command = [
         str(Path(sys.executable).parent / "hypercorn"),
+        *("--config", "file:gateway_project/under_hypercorn.py"),
         *("--bind", f"127.0.0.1:{front.port}", "--insecure-bind", f"127.0.0.1:{gateway.port}"),
         *("--certfile", str(pair.certificate), "--keyfile", str(pair.key)),
         "gateway_project.asgi:application",

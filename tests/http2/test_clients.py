@@ -7,12 +7,15 @@ import ssl
 import threading
 from collections.abc import Iterator
 
-import h2.exceptions
 import httpx
 import pytest
 
 from tests.http2.conftest import Front
-from tests.support.upstream import Received, Upstream, answering
+from tests.support.raw import request
+from tests.support.upstream import OK, Received, Upstream, answering
+
+SIZED = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 @pytest.fixture
@@ -84,12 +87,57 @@ def test_an_upload_streams(client: httpx.Client, upstream: Upstream) -> None:
     assert len(upstream.requests[0].body) == 1_000_000
 
 
-def test_an_answer_shorter_than_it_says_is_an_error_to_the_client(
+@pytest.mark.parametrize("begun", [SIZED + b"begun", CHUNKED + b"5\r\nbegun\r\n", CHUNKED])
+@pytest.mark.parametrize("wanted", [{}, {"te": "trailers"}])
+def test_an_answer_that_breaks_off_resets_its_stream_alone(
+    client: httpx.Client, upstream: Upstream, begun: bytes, wanted: dict[str, str]
+) -> None:
+    with client.stream("GET", "/open/a") as other:
+        upstream.script = answering(begun, close=True)
+        with pytest.raises(httpx.RemoteProtocolError, match=r"StreamReset .*error_code:2"):
+            client.get("/open/a", headers=wanted)
+        upstream.script = answering(OK)
+        assert (other.read(), client.get("/open/a").content) == (b"ok", b"ok")
+
+
+def test_an_answer_has_one_date_and_no_server_but_the_origins(
     client: httpx.Client, upstream: Upstream
 ) -> None:
-    upstream.script = answering(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbegun", close=True)
-    with pytest.raises((httpx.TransportError, h2.exceptions.ProtocolError)):
-        client.get("/open/a")
+    upstream.script = answering(OK.replace(b"\r\n", b"\r\nDate: then\r\nServer: own\r\n", 1))
+    answer = client.get("/open/a")
+    assert answer.headers.get_list("date") == ["then"]
+    assert answer.headers.get_list("server") == ["own"]
+    assert len(client.get("/admin/login/").headers.get_list("date")) == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "headers"),
+    [
+        ("GET\t/closed", "/open/a", {}),
+        ("G(T", "/open/a", {}),
+        ("GET", "/admin/login/", {"x": "a\x01b"}),
+        ("GET", "/open/a", {"x": "a\x7fb"}),
+    ],
+)
+def test_what_http11_cannot_say_is_refused(
+    client: httpx.Client,
+    upstream: Upstream,
+    method: str,
+    target: str,
+    headers: dict[str, str],
+) -> None:
+    refused = client.request(method, target, headers=headers)
+    assert (refused.status_code, refused.json()["code"]) == (400, "bad_request")
+    assert upstream.requests == []
+
+
+def test_a_websocket_handshake_is_refused_as_a_problem(front: Front) -> None:
+    refused = request(
+        front.gateway.port, "GET", "/open/a", "Connection: upgrade", "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    )  # fmt: skip
+    assert (refused.status, refused.get("x-gateway-error")) == (501, "not_implemented")
+    assert b'"code":"not_implemented"' in refused.body
 
 
 def test_events_arrive_one_by_one(client: httpx.Client, upstream: Upstream) -> None:

@@ -15,19 +15,23 @@ from proxying.headers import (
     passed_through_us,
     request_headers,
     response_headers,
+    understood_traceparent,
     values_of,
 )
 
+TRACE = b"0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 NAMES = st.text("abcdefgXYZ-_.0129", min_size=1, max_size=20).map(str.encode)
 
 
-def forwarded(received: Headers, *, trusted: bool = False, keep: bool = True) -> Headers:
+def forwarded(
+    received: Headers, *, trusted: bool = False, keep: bool = True, traceparent: bytes = b"tp"
+) -> Headers:
     return request_headers(
         [(name.lower(), value) for name, value in received],
         host=b"upstream:80",
         forwarding=Forwarding(b"192.0.2.9", b"http", b"api.test", b"8001", trusted),
         request_id=b"id",
-        traceparent=b"tp",
+        traceparent=traceparent,
         identity=[(b"x-user-id", b"acme")],
         keep_authorization=keep,
     )
@@ -84,6 +88,23 @@ def test_a_stranger_does_not() -> None:
     assert values_of(sent, b"forwarded") == []
 
 
+@pytest.mark.parametrize("name", [b"x-forwarded-prefix", b"x-forwarded-user", b"x-forwarded-uri"])
+def test_every_claim_of_its_family_is_the_proxys_alone(name: bytes) -> None:
+    assert values_of(forwarded([(name, b"/a")]), name) == []
+    assert values_of(forwarded([(name, b"/a")], trusted=True), name) == [b"/a"]
+    assert (b"x_" + name[2:], b"/a") not in forwarded([(b"x_" + name[2:], b"/a")], trusted=True)
+
+
+@pytest.mark.parametrize(
+    ("sent", "left"), [([b"00-" + TRACE], [b"a=1"]), ([b"00-zz"], []), ([], [])]
+)
+def test_trace_state_goes_with_the_trace_it_belongs_to(
+    sent: list[bytes], left: list[bytes]
+) -> None:
+    received = [*((b"traceparent", value) for value in sent), (b"tracestate", b"a=1")]
+    assert values_of(forwarded(received, traceparent=b"00-" + TRACE), b"tracestate") == left
+
+
 @pytest.mark.parametrize(("keep", "left"), [(True, [b"Basic x"]), (False, [])])
 def test_authorization_stays_or_goes_as_told(keep: bool, left: list[bytes]) -> None:
     assert (
@@ -107,6 +128,11 @@ def test_an_answer_loses_hop_by_hop_headers_and_keeps_the_rest_in_order() -> Non
 
 def test_a_missing_date_is_added() -> None:
     assert values_of(answered([]), b"date") == [b"now"]
+
+
+def test_a_date_that_connection_names_is_replaced() -> None:
+    sent = answered([(b"connection", b"date"), (b"date", b"then")])
+    assert values_of(sent, b"date") == [b"now"]
 
 
 def test_a_204_carries_no_length() -> None:
@@ -146,6 +172,25 @@ def test_a_loop_is_told_by_our_name(value: bytes, ours: bool) -> None:
 )
 def test_a_trace_context_is_valid_or_not(value: bytes, valid: bool) -> None:
     assert is_traceparent(value) is valid
+
+
+@pytest.mark.parametrize(
+    ("value", "understood"),
+    [
+        (b"00-" + TRACE, b"00-" + TRACE),
+        (b"00-" + TRACE + b"-more", b""),
+        (b"01-" + TRACE, b"00-" + TRACE),
+        (b"fe-" + TRACE + b"-more", b"00-" + TRACE),
+        (b"01-" + TRACE[:-2] + b"fe", b"00-" + TRACE[:-2] + b"00"),
+        (b"01-" + TRACE + b"more", b""),
+        (b"01-" + TRACE[:-1], b""),
+        (b"ff-" + TRACE, b""),
+        (b"0x-" + TRACE, b""),
+        (b"", b""),
+    ],
+)
+def test_a_later_trace_context_is_read_as_the_one_we_know(value: bytes, understood: bytes) -> None:
+    assert understood_traceparent(value) == understood
 
 
 @pytest.mark.parametrize(("value", "valid"), [(b"a!~", True), (b"", False), (b"a b", False),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ routes:
   - {{path: "/open/{{rest:path}}", service: scripted, auth_required: false}}
   - {{path: "/closed", service: scripted}}
 """
+BEGUN = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nbegun\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +83,15 @@ def test_every_server_serves_the_same_gateway(
         allowed = ask("GET", "/closed", f"X-API-Key: {key}")
         missing = ask("GET", "/nowhere")
         login = ask("GET", "/admin/login/")
+        upstream.script = answering(BEGUN, close=True)
+        broken = ask("GET", "/open/a")
     assert (answered.status, answered.body, answered.get("x-own")) == (201, b"hello", "1")
     assert (upstream.requests[0].target, upstream.requests[0].body) == ("/open/b?x=%2f", b"content")
     assert (refused.status, refused.get("x-gateway-error")) == (401, "missing_credentials")
     assert allowed.status == 201
     assert upstream.requests[1].get("x-user-id") == "acme"
     assert (missing.status, missing.get("x-gateway-error")) == (404, "route_not_found")
+    assert json.loads(missing.body)["request_id"] == missing.get("x-request-id")
+    assert answered.get("x-frame-options") == ""
     assert (login.status, b"password" in login.body) == (200, True)
+    assert (broken.status, broken.complete) == (200, False)

@@ -336,6 +336,28 @@ async def test_a_length_that_is_not_kept_breaks_the_answer_off(
         await body_of(await transport.send(origin, request(), PATIENT))
 
 
+@pytest.mark.parametrize(
+    "head",
+    [[(":status", "abc")], [(":status", "20")], [(":status", "099")],
+     [(":status", "200"), ("x", "a\x01b")]],
+)  # fmt: skip
+@pytest.mark.parametrize("end", [True, False])
+async def test_a_faulty_head_ends_its_stream_alone(
+    serve: Serve, transport: H2Transport, head: list[tuple[str, str]], end: bool
+) -> None:
+    async def script(stream: Stream) -> None:
+        if dict(stream.headers)[b":path"] == b"/good":
+            await ok(stream)
+        else:
+            stream.respond(*head, end=end)
+
+    upstream = await serve(script)
+    with pytest.raises(ProtocolViolation):
+        await transport.send(upstream.origin, request("GET", b"/"), PATIENT)
+    answer = await transport.send(upstream.origin, request("GET", b"/good"), PATIENT)
+    assert (await body_of(answer), len(upstream.connections)) == (b"ok", 1)
+
+
 async def test_an_upstream_that_goes_away_ends_what_it_began(
     serve: Serve, transport: H2Transport
 ) -> None:

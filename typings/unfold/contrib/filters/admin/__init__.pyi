@@ -1,0 +1,3 @@
+from unfold.contrib.filters.admin.autocomplete_filters import (
+    AutocompleteSelectFilter as AutocompleteSelectFilter,
+)
