@@ -18,7 +18,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin, TabularInline
-from unfold.contrib.filters.admin.autocomplete_filters import AutocompleteSelectFilter as ByName
+from unfold.contrib.filters.admin import AutocompleteSelectFilter as ByName
 from unfold.decorators import display as unfold_display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
