@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 from tests.faults.waiting import eventually
@@ -45,11 +46,11 @@ def control_plane_of(supervisor: int) -> int:
 
 
 def _children(pid: int) -> list[tuple[int, bytes]]:
+    """Processes and threads may end while they are looked at."""
     found = []
     for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text("ascii").split():
-            try:
-                found.append((int(child), Path(f"/proc/{child}/cmdline").read_bytes()))
-            except OSError:
-                continue
+        with suppress(OSError):
+            for child in (task / "children").read_text("ascii").split():
+                with suppress(OSError):
+                    found.append((int(child), Path(f"/proc/{child}/cmdline").read_bytes()))
     return found
