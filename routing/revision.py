@@ -88,6 +88,7 @@ def apply(
     *,
     prune: bool = False,
     dry_run: bool = False,
+    stored: Compiled | None = None,
     actor: str = "",
     source: Source = "command",
     comment: str = "",
@@ -95,7 +96,8 @@ def apply(
     """Make the rows those of *wanted* and publish one revision; returns what changed.
 
     Objects that *wanted* does not name stay as they are, or go with *prune*. All happens in one
-    transaction, which *dry_run* undoes. Raises ConfigurationError, and then nothing changed.
+    transaction, which *dry_run* undoes. *stored* is what :func:`editing` gave to whoever calls this
+    inside of it. Raises ConfigurationError, and then nothing changed.
     """
     files = wanted if isinstance(wanted, Files) else Files(wanted)
     using = database()
@@ -103,7 +105,7 @@ def apply(
     try:
         with transaction.atomic(using=using), suspended(), by:
             head = _locked_head()
-            stored = compile_rows()
+            stored = stored or compile_rows()
             goal = _goal(stored, files.document, prune=prune)
             diff = replace(compare(stored.document, goal), warnings=tuple(_warnings(goal, files)))
             with gathered(using):
@@ -114,7 +116,8 @@ def apply(
                 transaction.set_rollback(True, using=using)
                 return diff
             published = _publish(head, reached, source, actor, comment)
-            return replace(diff, revision=published.number if published else None)
+            number = published.number if published else None
+            return replace(diff, revision=number, document=reached.document)
     except ConfigurationError as error:
         raise ConfigurationError([files.locate(fault) for fault in error.faults]) from error
 

@@ -16,6 +16,8 @@ from tests.support.upstream import Upstream
 
 WORKERS = 2
 HEAD = b"GET /trio HTTP/1.1\r\nHost: gateway.test\r\n\r\n"
+PLAIN = b"GET /plain HTTP/1.1\r\nHost: gateway.test\r\n\r\n"
+"""For what is no fault of an instance: nothing of that service is in a hurry."""
 CONFIGURATION = """
 services:
   trio:
@@ -24,6 +26,8 @@ services:
     retry: {{attempts: 3, backoff: 0.01, on: [connect, reset, timeout, 500, 502, 503, 504]}}
     breaker: {{failure_threshold: 3, recovery: 1, min_requests: 5, slow_seconds: 0.2}}
     health_check: {{interval: 0.4, timeout: 0.3, unhealthy_after: 2, healthy_after: 1}}
+  plain:
+    instances: [{instances}]
   guarded:
     instances: [{instances}]
     timeout: {{connect: 0.4, read: 0.4, total: 3}}
@@ -59,6 +63,7 @@ services:
     retry: {{hedge_after: 0.1, budget: 1}}
 routes:
   - {{name: trio, path: /trio, service: trio, auth_required: false}}
+  - {{name: plain, path: /plain, service: plain, auth_required: false}}
   - {{name: guarded, path: /guarded, service: guarded, auth_required: false}}
   - {{name: narrow, path: /narrow, service: narrow, auth_required: false}}
   - {{name: probed, path: /probed, service: probed, auth_required: false}}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from proxying.breaker import State
-from tests.faults.conftest import HEAD, Lab
+from tests.faults.conftest import PLAIN, Lab
 from tests.faults.outcomes import figures
 from tests.faults.processes import control_plane_of, replace_workers
 from tests.faults.waiting import eventually
@@ -41,20 +41,22 @@ def test_a_node_starts_and_replaces_its_workers_without_a_database(
     ready = gateway.ready()
     assert ready is not None
     assert (ready["status"], ready["checks"]["database"]) == ("ready", "degraded")
-    with Load(gateway.port, HEAD, 100, 8).running() as load:
+    with Load(gateway.port, PLAIN, 100, 8).running() as load:
         replace_workers(gateway, seconds=40)
-    found = figures("no database, workers replaced", load.outcomes, received=sum(lab.received()))
+    found = figures(
+        "no database, workers replaced", load.outcomes, received=sum(lab.received("/plain"))
+    )
     assert found.errors == 0
 
 
 def test_the_control_plane_dies_and_comes_back_and_no_request_notices(lab: Lab) -> None:
     process = lab.gateway.process
     assert process is not None
-    with lab.load(rate=50, connections=4).running() as load:
+    with lab.load(PLAIN, rate=50, connections=4).running() as load:
         os.kill(control_plane_of(process.pid), signal.SIGKILL)
         port = lab.gateway.port
         eventually(lambda: request(port, "GET", "/admin/login/").status < 500, seconds=20)
-    found = figures("control plane killed", load.outcomes, received=sum(lab.received()))
+    found = figures("control plane killed", load.outcomes, received=sum(lab.received("/plain")))
     assert found.errors == 0
 
 

@@ -14,7 +14,7 @@ from functools import partial
 
 import pytest
 
-from tests.faults.conftest import Lab
+from tests.faults.conftest import PLAIN, Lab
 from tests.faults.outcomes import figures, say
 from tests.faults.processes import replace_workers
 from tests.support.load import Outcome
@@ -81,10 +81,10 @@ def _at(share: float, outcomes: list[Outcome]) -> float:
 
 
 def _measured(lab: Lab, name: str, work: Callable[[], object]) -> list[Outcome]:
-    before = sum(lab.received())
-    with lab.load().running() as load:
+    before = sum(lab.received("/plain"))
+    with lab.load(PLAIN).running() as load:
         work()
-    assert figures(name, load.outcomes, received=sum(lab.received()) - before).errors == 0
+    assert figures(name, load.outcomes, received=sum(lab.received("/plain")) - before).errors == 0
     return load.outcomes
 
 

@@ -2,10 +2,10 @@
 
 A process of its own, so that whatever a test does meanwhile holds up no request. Requests leave
 when they are due, whether earlier ones were answered or not; while no connection is free, another
-one is made. The request comes as a line of base64 on standard input, and sending goes on until that
-ends. Writes a line once it is connected, then lines of what became of its requests: JSON lists of
-``[sent, answered, reply]``, times by the clock that all processes share (CLOCK_MONOTONIC),
-``reply`` ``null`` or ``[status, headers, body, complete]``, texts in Latin-1.
+one is made for the one request. The request comes as a line of base64 on standard input, and
+sending goes on until that ends. Writes a line once it is connected, then lines of what became of
+its requests: JSON lists of ``[sent, answered, reply]``, times by the clock that all processes share
+(CLOCK_MONOTONIC), ``reply`` ``null`` or ``[status, headers, body, complete]``, texts in Latin-1.
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ _OWN = (b"date", b"x-request-id")
 class Client:
     """What is due, who is free, and what is to be reported."""
 
-    def __init__(self, port: int, request: bytes, rate: float) -> None:
+    def __init__(self, port: int, request: bytes, rate: float, connections: int) -> None:
         self._port = port
         self._request = request
         self._rate = rate
+        self._kept = connections
         self._loop = asyncio.get_running_loop()
         self._free: deque[Connection] = deque()
         self._due: deque[float] = deque()
@@ -44,10 +45,11 @@ class Client:
         self._making: set[asyncio.Task[None]] = set()
         self._outcomes: list[Any] = []
         self._idle = asyncio.Event()
+        self._stopped = False
 
-    async def run(self, connections: int, told_to_stop: asyncio.Event) -> None:
+    async def run(self, told_to_stop: asyncio.Event) -> None:
         """Send until *told_to_stop*, then wait for the last answers."""
-        await asyncio.gather(*(self._connect() for _ in range(connections)))
+        await asyncio.gather(*(self._connect() for _ in range(self._kept)))
         _say([])
         reporting = asyncio.create_task(self._keep_reporting())
         await self._send(told_to_stop)
@@ -57,6 +59,7 @@ class Client:
 
     async def _finish(self) -> None:
         """Wait for what is under way; what takes too long has no answer."""
+        self._stopped = True
         self._idle.clear()
         if self._under_way:
             with suppress(TimeoutError):
@@ -82,9 +85,12 @@ class Client:
             return
         self._due.append(now)
         if len(self._connections) < _MOST_CONNECTIONS:
-            making = asyncio.create_task(self._connect())
-            self._making.add(making)
-            making.add_done_callback(self._making.discard)
+            self._make()
+
+    def _make(self) -> None:
+        making = asyncio.create_task(self._connect())
+        self._making.add(making)
+        making.add_done_callback(self._making.discard)
 
     async def _connect(self) -> None:
         connection = Connection(self)
@@ -100,14 +106,18 @@ class Client:
         """*connection* can take a request."""
         if self._due:
             connection.ask(self._request, self._due.popleft())
+        elif len(self._connections) > self._kept:
+            connection.close()
         else:
             self._free.append(connection)
 
     def gone(self, connection: Connection) -> None:
-        """*connection* is closed."""
+        """*connection* is closed; another one takes its place."""
         self._connections.discard(connection)
         if connection in self._free:
             self._free.remove(connection)
+        if not self._stopped and len(self._connections) < self._kept:
+            self._make()
 
     def finished(self, sent: float, reply: list[Any] | None) -> None:
         """One request has its answer, or will have none."""
@@ -162,7 +172,7 @@ class Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except httptools.HttpParserError:
             self._end(complete=False)
-            self._close()
+            self.close()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One line of the head."""
@@ -186,7 +196,7 @@ class Connection(asyncio.Protocol):
         if keep:
             self._client.free(self)
         else:
-            self._close()
+            self.close()
 
     def connection_lost(self, _error: Exception | None) -> None:
         """An answer that has no length ends here, others break off."""
@@ -207,7 +217,8 @@ class Connection(asyncio.Protocol):
             reply = [status, self._headers, self._body.decode("latin-1"), complete]
         self._client.finished(sent, reply)
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """It is not needed any more."""
         if self._transport is not None:
             self._transport.close()
 
@@ -223,7 +234,7 @@ async def main() -> None:
     request = base64.b64decode(sys.stdin.buffer.readline())
     told_to_stop = asyncio.Event()
     asyncio.get_running_loop().add_reader(sys.stdin.fileno(), told_to_stop.set)
-    await Client(int(port), request, float(rate)).run(int(connections), told_to_stop)
+    await Client(int(port), request, float(rate), int(connections)).run(told_to_stop)
 
 
 if __name__ == "__main__":

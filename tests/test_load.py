@@ -28,15 +28,15 @@ async def _late(
     writer.write(OK)
 
 
-def _outcomes(upstream: Upstream) -> list[Outcome]:
+def _outcomes(upstream: Upstream, seconds: float = 0.1) -> list[Outcome]:
     with Load(upstream.port, HEAD, 100, 2).running() as load:
-        time.sleep(0.5)
+        time.sleep(seconds)
     return load.outcomes
 
 
 def test_requests_are_sent_when_they_are_due_though_none_is_answered(upstream: Upstream) -> None:
     upstream.script = _late
-    outcomes = _outcomes(upstream)
+    outcomes = _outcomes(upstream, seconds=0.5)
     assert 40 <= len(outcomes) == len(upstream.requests)
     assert all(one.answered - one.sent >= 0.3 for one in outcomes)
     sent = [one.sent for one in outcomes]
