@@ -20,6 +20,8 @@ from tests.servers import Server
 from tests.support import commands, databases, scheduling
 
 if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+    from django.test import Client
     from playwright.sync_api import Browser
     from pytest_django import DjangoDbBlocker
     from xdist.remote import Producer
@@ -100,6 +102,14 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
 
 def _restore(_: TransactionTestCase) -> None:
     databases.copy(databases.migrated(), Path(connection.settings_dict["NAME"]))
+
+
+@pytest.fixture
+def admin_client(admin_user: User) -> Client:
+    """A superuser's browser."""
+    from tests.support.clients import signed_in
+
+    return signed_in(admin_user)
 
 
 @pytest.fixture

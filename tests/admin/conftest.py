@@ -16,6 +16,7 @@ from proxying.models import BreakerOverride, BreakerState, InstanceHealth
 from quotas.models import Plan, RateLimit, RateLimitRecord, RateLimitRollup
 from routing.models import Revision, RevisionHead
 from tests.models import world
+from tests.support.clients import signed_in
 
 
 @pytest.fixture(scope="module")
@@ -60,17 +61,13 @@ def alice(db: None) -> User:
 
 @pytest.fixture
 def alice_client(alice: User) -> Client:
-    client = Client()
-    client.force_login(alice)
-    return client
+    return signed_in(alice)
 
 
 @pytest.fixture
 def stranger_client(db: None) -> Client:
     """Signed in, but not staff."""
-    client = Client()
-    client.force_login(User.objects.create_user("stranger"))
-    return client
+    return signed_in(User.objects.create_user("stranger"))
 
 
 def grant(user: User, *codenames: str) -> None:

@@ -16,6 +16,7 @@ from proxying.models import BreakerState
 from quotas.models import Plan, RateLimit, RateLimitRecord
 from routing import revision
 from tests.models import world
+from tests.support.clients import signed_in
 
 API = "/api/gateway/"
 Send = Callable[..., Any]
@@ -57,17 +58,13 @@ def alice(db: None) -> User:
 
 @pytest.fixture
 def as_alice(alice: User) -> Send:
-    client = Client()
-    client.force_login(alice)
-    return sender(client)
+    return sender(signed_in(alice))
 
 
 @pytest.fixture
 def as_stranger(db: None) -> Send:
     """Signed in, but not staff."""
-    client = Client()
-    client.force_login(User.objects.create_user("stranger", is_superuser=True))
-    return sender(client)
+    return sender(signed_in(User.objects.create_user("stranger", is_superuser=True)))
 
 
 @pytest.fixture

@@ -12,22 +12,33 @@ itself reads at its start (``PYTHON...``) are those of the loader.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import json
 import os
 import select
 import socket
 import sys
+import threading
+import traceback
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, NoReturn
 
 from gateway_project.scheduling import collect_seldom
 
 _LIBRARIES: Final = (
-    "cryptography.hazmat.primitives.serialization", "csp.constants", "django.core.asgi",
-    "django.core.management", "django.db.migrations.executor", "django.forms", "environ", "httpx",
-    "jwt", "redis.asyncio", "rest_framework.settings", "sqlparse", "urllib3", "uvicorn", "yaml",
+    "cryptography.hazmat.primitives.serialization", "csp.constants", "csp.middleware",
+    "django.contrib.admin.checks", "django.contrib.admin.options",
+    "django.contrib.messages.middleware", "django.contrib.sessions.middleware",
+    "django.contrib.staticfiles.storage", "django.core.asgi", "django.core.management",
+    "django.core.management.commands.makemigrations", "django.core.management.commands.migrate",
+    "django.db.backends.sqlite3.base", "django.db.migrations.executor", "django.forms",
+    "django.middleware.clickjacking", "django.middleware.common", "django.middleware.security",
+    "django.views.csrf", "django.views.defaults", "django.views.generic", "environ", "httpx", "jwt",
+    "redis.asyncio", "rest_framework.serializers", "sqlparse", "urllib3", "uvicorn",
+    "whitenoise.middleware", "yaml",
 )  # fmt: skip
 """Those of every command that neither read the environment nor Django's settings."""
 
@@ -98,8 +109,9 @@ def serve(life: socket.socket) -> None:
     load()
     with _listening(asked["socket"]) as listener:
         connection = accepted(listener, life)
-    if connection is not None:
-        attend(connection)
+    if connection is None:
+        end(0)
+    attend(connection)
 
 
 def attend(connection: socket.socket) -> None:
@@ -114,12 +126,40 @@ def attend(connection: socket.socket) -> None:
     run(request)
 
 
-def run(request: dict[str, Any]) -> None:
-    """Be ``manage.py`` with these arguments; it ends the process as it does on a shell."""
+def run(request: dict[str, Any]) -> NoReturn:
+    """Be ``manage.py`` with these arguments; the process ends with its code."""
     _redirect(stdout=request["stdout"], stderr=request["stderr"])
     os.chdir(request["directory"])
     sys.argv = ["manage.py", *request["arguments"]]
-    import_module("manage").main()
+    end(code_of(import_module("manage").main))
+
+
+def code_of(program: Callable[[], object]) -> int:
+    """With which Python would exit after *program*; what it would say of that is said."""
+    try:
+        program()
+    except SystemExit as ended:
+        if ended.code is None or isinstance(ended.code, int):
+            return ended.code or 0
+        sys.stderr.write(f"{ended.code}\n")
+        return 1
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def end(code: int) -> NoReturn:
+    """Exit like Python, but leave every object where it is: to free all that is shared with other
+    forks, it would be copied first.
+    """
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)
 
 
 def _redirect(*, stdout: str, stderr: str) -> None:
