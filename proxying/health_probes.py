@@ -74,7 +74,7 @@ class Prober:
 
 def _told(error: Exception) -> str:
     """In words: of what the system refused, asyncio says how it called the system."""
-    cause = error.__cause__ or error
+    cause = error.__context__ or error
     if isinstance(cause, OSError) and not isinstance(cause, (SSLError, gaierror)) and cause.errno:
         return os.strerror(cause.errno)
     return str(error) or type(error).__name__

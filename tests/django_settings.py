@@ -21,6 +21,7 @@ ENVIRONMENT = {
     "VAR_DIRECTORY": str(DIRECTORY),
     "DEBUG": "false",
     "DRAIN_ACCEPT_SECONDS": "0",
+    "COMPILED_DATA_PLANE": os.environ.get("COMPILED_DATA_PLANE", "off"),
     "SECRET_KEY": "a-secret-of-the-test-session-0123456789-abcdefgh",
     "JWT_SECRET_KEY": "another-secret-of-the-test-session-0123456789-abc",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def facts(plan: RoutePlan | None) -> Any:
     """Everything a request reads of a route."""
     if plan is None:
         return None
-    names = (name for name in RoutePlan.__slots__ if name not in ("pattern", "change"))
+    names = {field.name for field in fields(RoutePlan)} - {"pattern", "change"}
     return {name: getattr(plan, name) for name in names}
 
 
