@@ -22,6 +22,7 @@ from django.utils.crypto import constant_time_compare
 
 from audit.chain import GENESIS, link_hash
 from audit.logfile import write_line
+from runtime.transactions import have_row, repeated
 
 _NODE_LENGTH = 100
 
@@ -60,7 +61,7 @@ class ChainHead(models.Model):
         heads = cls.objects.using(using)
         head = heads.select_for_update().filter(node=node).first()
         if head is None:
-            heads.get_or_create(node=node)
+            have_row(cls(node=node), using)
             head = heads.select_for_update().get(node=node)
         return head
 
@@ -110,6 +111,7 @@ _AT_ONCE = 500
 class AuditQuerySet(models.QuerySet["AuditEntry"]):
     """Entries are added and read, nothing else."""
 
+    @repeated
     def append(self, entries: Sequence[AuditEntry]) -> None:
         """Write new *entries* in this order, in the caller's transaction if there is one."""
         if not entries:

@@ -95,7 +95,10 @@ class Folding:
     def due(self, now: float) -> list[Folded]:
         """What has waited for its window to pass; kinds nothing was heard of are forgotten."""
         taken = []
-        passed = [name for name, kind in self._kinds.items() if now - kind.since >= self.window]
+        # A clock that was set back would have it wait for as long again.
+        passed = [
+            name for name, kind in self._kinds.items() if not 0 <= now - kind.since < self.window
+        ]
         for name in passed:
             kind = self._kinds[name]
             if kind.count:

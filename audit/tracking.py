@@ -16,6 +16,7 @@ from django.db import models, router, transaction
 from django.db.models.signals import post_delete, post_save, pre_save
 
 from audit.recorder import record
+from runtime.transactions import repeated
 
 ModelT = TypeVar("ModelT", bound=models.Model)
 MethodT = TypeVar("MethodT", bound=Callable[..., Any])
@@ -52,6 +53,7 @@ class TrackedQuerySet(models.QuerySet[ModelT]):
     """
 
     @alters_data
+    @repeated
     def update(self, **kwargs: Any) -> int:
         if self.model not in _tracked or not _written(self.model, kwargs):
             return super().update(**kwargs)

@@ -6,6 +6,7 @@ Run: ``pytest benchmarks/bench_matching.py --benchmark-columns=median,ops``. The
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
@@ -64,5 +65,20 @@ def test_canonical(benchmark: BenchmarkFixture, raw: bytes) -> None:
 @pytest.mark.parametrize("size", SIZES)
 def test_build(benchmark: BenchmarkFixture, size: int) -> None:
     table = benchmark(build_table, document(size))
+    if len(table.routes) != size:
+        pytest.fail("routes were lost")
+
+
+@pytest.mark.parametrize("change", ["a service more", "a route changed"])
+@pytest.mark.parametrize("size", SIZES)
+def test_rebuild(benchmark: BenchmarkFixture, size: int, change: str) -> None:
+    before = document(size)
+    services, routes = before.services, before.routes
+    if change == "a service more":
+        services = {**services, "t": ServiceSpec()}
+    else:
+        routes = (*routes[:-1], msgspec.structs.replace(routes[-1], timeout=3.0))
+    after = Document(services=services, routes=routes)
+    table = benchmark(build_table, after, build_table(before))
     if len(table.routes) != size:
         pytest.fail("routes were lost")

@@ -67,6 +67,7 @@ class Steady:
     p50_ms: float
     p99_ms: float
     failed: int = 0
+    longest_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

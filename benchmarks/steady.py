@@ -145,6 +145,7 @@ def main() -> None:
         "p50_ms": percentile(waits, 0.5) * 1000,
         "p99_ms": percentile(waits, 0.99) * 1000,
         "failed": run.failed,
+        "longest_ms": waits[-1] * 1000,
     }
     sys.stdout.write(json.dumps(facts))
 

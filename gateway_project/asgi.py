@@ -12,8 +12,8 @@ from django.core.asgi import get_asgi_application
 
 from gateway_project.settings import DATA_PLANE  # before anything of the data plane
 from proxying.bindings.asgi import AsgiBinding, Receive, Scope
+from proxying.bindings.asgi_servers import Send
 from proxying.bindings.asgi_websocket import refuse_websocket
-from proxying.bindings.asgi_writing import Send
 
 if TYPE_CHECKING:
     from gateway_project.node import Node

@@ -76,6 +76,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "audit.middleware.AuditMiddleware",
+    "gateway_project.repeating.RepeatingMiddleware",
     "axes.middleware.AxesMiddleware",  # last: it turns a lock-out into the answer
 ]
 

@@ -29,6 +29,7 @@ from keys.validation import (
     validate_networks,
 )
 from runtime.notify import announce
+from runtime.transactions import have_row, repeated
 
 TOPIC = "keys"
 """What watchers of the key epoch are woken by."""
@@ -47,6 +48,7 @@ class KeyQuerySet(TrackedQuerySet[ModelT]):
     """Raises the epoch for writes that send no signal. Deleting sends one for each row."""
 
     @alters_data
+    @repeated
     def update(self, **kwargs: Any) -> int:
         self._for_write = True
         with transaction.atomic(using=self.db):
@@ -219,6 +221,7 @@ class ApiKey(TrackedModel):
             and all(now < end for end in ends)
         )
 
+    @repeated
     def rotate(self, grace: timedelta, created_by: str = "") -> tuple[ApiKey, GeneratedKey]:
         """Issue a key that replaces this one, which works for *grace* longer.
 
@@ -281,9 +284,10 @@ class KeyEpoch(models.Model):
     @classmethod
     def bump(cls, using: str) -> None:
         """Count one change, in the caller's transaction."""
-        rows = cls.objects.using(using)
-        rows.get_or_create(pk=1)
-        rows.filter(pk=1).update(number=F("number") + 1)
+        row = cls.objects.using(using).filter(pk=1)
+        if not row.update(number=F("number") + 1):
+            have_row(cls(), using)
+            row.update(number=F("number") + 1)
         _announcement.due = True
         transaction.on_commit(_announce, using=using)
 

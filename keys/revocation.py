@@ -23,6 +23,7 @@ from django.utils import timezone
 from keys.claims import AccessToken
 from runtime.database import DatabaseThread
 from runtime.notify import Watcher, announce
+from runtime.transactions import have_row, repeated
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +76,7 @@ class Revocations:
     ends: dict[str, float]
 
 
+@repeated
 def revoke(name: str, lifetime: timedelta) -> None:
     """Refuse the access tokens called *name* from now on; the longest-lived ends in *lifetime*.
 
@@ -84,11 +86,11 @@ def revoke(name: str, lifetime: timedelta) -> None:
     now = timezone.now()
     rows = RevokedSession.objects.using(using)
     epochs = RevocationEpoch.objects.using(using)
-    # Outside: two first inserts inside of transactions would wait for each other on MySQL.
-    epochs.get_or_create(pk=1)
     with transaction.atomic(using=using):
         # Locks the row first, so entries become visible in the order of their numbers.
-        epochs.filter(pk=1).update(number=F("number") + 1)
+        if not epochs.filter(pk=1).update(number=F("number") + 1):
+            have_row(RevocationEpoch(), using)
+            epochs.filter(pk=1).update(number=F("number") + 1)
         number = epochs.get(pk=1).number
         rows.filter(expires_at__lt=now).delete()
         rows.get_or_create(name=name, defaults={"number": number, "expires_at": now + lifetime})

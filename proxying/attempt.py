@@ -81,9 +81,12 @@ class Attempt:
             return cause_of_status(self.answer.status)
         return _CAUSES.get(type(self.failure)) if self.failure is not None else None
 
-    def broke(self) -> None:
-        """The answer's body did not arrive whole: that counts against the instance."""
-        self.instance.note_failure()
+    def broke(self, failure: UpstreamError) -> None:
+        """The answer's body did not arrive whole: that counts as *failure* does, and once."""
+        cause = _CAUSES.get(type(failure), "protocol")
+        for breaker in self.instance.judges:
+            if cause in breaker.spec.failures and self._outcome(breaker) is not Outcome.FAILURE:
+                self.instance.retract(breaker)
 
     def close(self) -> None:
         """Give everything back; harmless when done already."""

@@ -269,8 +269,8 @@ class _Relay:
         """The next piece; raises ``UpstreamError`` when the answer breaks off."""
         try:
             piece = await self._body.read()
-        except UpstreamError:
-            self._attempt.broke()
+        except UpstreamError as failure:
+            self._attempt.broke(failure)
             raise
         self._exchange.sent += len(piece)
         return piece

@@ -11,7 +11,7 @@ import fcntl
 import logging
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -26,11 +26,19 @@ _TOO_OLD = 30.0
 """Seconds after which what a former checker wrote says nothing: nobody checked since."""
 
 
-class Board:
-    """The node's board as one worker uses it."""
+class _Page(msgspec.Struct, frozen=True, array_like=True):
+    """What is written, and when: by a clock that does not step, and begins anew with the system."""
 
-    def __init__(self, directory: Path) -> None:
+    written_at: float
+    verdicts: list[Verdict]
+
+
+class Board:
+    """The node's board as one worker uses it; *clock* is the one that all its processes share."""
+
+    def __init__(self, directory: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._directory = directory
+        self._clock = clock
         self._lock: int | None = None
         self._seen = (0, 0)
 
@@ -66,7 +74,7 @@ class Board:
         path = self._directory / _VERDICTS
         draft = path.with_suffix(f".{os.getpid()}")
         try:
-            draft.write_bytes(msgspec.json.encode(list(verdicts)))
+            draft.write_bytes(msgspec.json.encode(_Page(self._clock(), list(verdicts))))
             draft.replace(path)
         except OSError as error:
             logger.warning("the verdicts of health checks are not shared: %s", error)
@@ -81,11 +89,10 @@ class Board:
             if seen == self._seen:
                 return None
             self._seen = seen
-            if time.time() - status.st_mtime > _TOO_OLD:
-                return None
-            return msgspec.json.decode(path.read_bytes(), type=list[Verdict])
+            page = msgspec.json.decode(path.read_bytes(), type=_Page)
         except FileNotFoundError:
             return None
         except (OSError, msgspec.MsgspecError) as error:
             logger.warning("the verdicts of health checks cannot be read: %s", error)
             return None
+        return page.verdicts if 0 <= self._clock() - page.written_at <= _TOO_OLD else None

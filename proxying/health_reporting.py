@@ -7,6 +7,8 @@ old they are. Leans on ``runtime.database``.
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
@@ -35,7 +37,7 @@ class HealthReporter:
         self._database = database
         self._latest: list[Verdict] | None = None
         self._written: dict[Key, bool] = {}
-        self._written_at = 0.0
+        self._written_at = -math.inf
         self._outage = Outage(logger, "the health of instances is not written: %s")
 
     def __call__(self, verdicts: Iterable[Verdict]) -> None:
@@ -50,17 +52,17 @@ class HealthReporter:
         verdicts = self._latest
         if verdicts is None:
             return
-        now = datetime.now(UTC)
+        now = time.monotonic()
         states = {one.key: one.healthy for one in verdicts}
-        if states == self._written and now.timestamp() - self._written_at < _REPORT_AGAIN:
+        if states == self._written and now - self._written_at < _REPORT_AGAIN:
             return
         try:
-            await self._database.run(_replace_rows, self._node, verdicts, now)
+            await self._database.run(_replace_rows, self._node, verdicts, datetime.now(UTC))
         except Error as error:
             self._outage.note_failure(error)
             return
         self._outage.note_success()
-        self._written, self._written_at = states, now.timestamp()
+        self._written, self._written_at = states, now
 
 
 def _replace_rows(node: str, verdicts: list[Verdict], now: datetime) -> None:

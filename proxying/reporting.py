@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -36,7 +38,7 @@ _WRITE_SECONDS = 0.2
 _STOP_SECONDS = 5.0
 _LONGEST_REASON = 255
 _NEVER = datetime.min.replace(tzinfo=UTC)
-_REPORT_AGAIN = timedelta(seconds=15)
+_REPORT_AGAIN = 15.0
 FORGOTTEN_AFTER = timedelta(minutes=10)
 
 
@@ -58,7 +60,7 @@ class BreakerReporter:
         self._database = database
         self._reports: dict[tuple[str, str], Report] = {}
         self._unwritten: set[tuple[str, str]] = set()
-        self._reported_at = _NEVER
+        self._reported_at = -math.inf
         self._as_of: datetime | None = None
         self._outage = Outage(logger, "breaker states are not written: %s")
         self.heard: Callable[[Transition, datetime], None] | None = None
@@ -110,7 +112,7 @@ class BreakerReporter:
                     await self._run(_remove_rows, self._node)
 
     async def _write(self) -> None:
-        now = datetime.now(UTC)
+        now = time.monotonic()
         if now - self._reported_at > _REPORT_AGAIN:
             self._unwritten.update(
                 key for key, report in self._reports.items() if report.state is not State.CLOSED
@@ -120,7 +122,7 @@ class BreakerReporter:
             return
         keys, self._unwritten = self._unwritten, set()
         reports = {key: self._reports[key] for key in keys}
-        if not await self._run(_write_rows, self._node, reports, now):
+        if not await self._run(_write_rows, self._node, reports, datetime.now(UTC)):
             self._unwritten |= keys
 
     async def _run(self, function: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> bool:

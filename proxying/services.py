@@ -14,6 +14,7 @@ from random import Random
 from proxying import metrics
 from proxying.adaptive import AdaptiveLimit
 from proxying.balancing import InstanceState
+from proxying.breaker import Breaker
 from proxying.breakers import Breakers, Key
 from proxying.overload import Gate
 from proxying.retry import RetryBudget
@@ -40,6 +41,7 @@ class Upstreams:
         self._states: dict[Key, InstanceState] = {}
         self._budgets: dict[str, tuple[float, RetryBudget]] = {}
         self._gates: dict[str, Gate] = {}
+        self._made: dict[str, tuple[ServicePlan, Upstream]] = {}
         self._unhealthy: frozenset[Key] = frozenset()
         self._checked: frozenset[str] = frozenset()
 
@@ -54,7 +56,9 @@ class Upstreams:
         self.judge(self._unhealthy)
         self._keep_budgets(usable)
         self._gates = {name: self._gate(plan) for name, plan in usable.items()}
-        return {name: self._upstream(plan, used[name]) for name, plan in usable.items()}
+        made = {name: (plan, self._upstream(plan, used[name])) for name, plan in usable.items()}
+        self._made = made
+        return {name: upstream for name, (_, upstream) in made.items()}
 
     def judge(self, unhealthy: frozenset[Key]) -> None:
         """Take over the verdicts of the health checks: exactly these instances are not well.
@@ -79,21 +83,30 @@ class Upstreams:
         return self._gates
 
     def _upstream(self, plan: ServicePlan, used: list[InstancePlan]) -> Upstream:
+        """The one there is already, where the revision has the same plan: what it leans on was
+        kept, then.
+        """
+        known = self._made.get(plan.name)
+        if known is not None and known[0] is plan:
+            return known[1]
         return Upstream(
             plan,
             [self._instance(plan, each) for each in used],
-            self._breakers.get(plan.name, "") if self._breakers is not None else None,
+            self._breaker(plan.name),
             self._budgets[plan.name][1],
             self._gates[plan.name],
             self._random,
         )
 
     def _instance(self, service: ServicePlan, plan: InstancePlan) -> Instance:
-        breaker = self._breakers.get(service.name, plan.url) if self._breakers is not None else None
         state = self._states[service.name, plan.url]
         _adapt(state, service.spec.overload)
         most = service.spec.overload.max_requests_per_instance
-        return Instance(state, plan, breaker, most, self._clock)
+        own, shared = self._breaker(service.name, plan.url), self._breaker(service.name)
+        return Instance(state, plan, own, most, self._clock, shared)
+
+    def _breaker(self, service: str, instance: str = "") -> Breaker | None:
+        return self._breakers.get(service, instance) if self._breakers is not None else None
 
     def _keep_states(self, used: Used) -> None:
         running = {service for service, _ in self._states}

@@ -30,6 +30,9 @@ from runtime.tasks import repeat
 logger = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.4
+_AHEAD = timedelta(seconds=5)
+"""How far the clocks of two nodes may differ. What is reported for later than that was seen before
+the clock was set back, and no later report can be compared with it."""
 _RECENT = timedelta(seconds=30)
 """Reports older than this are of workers that are gone: the living repeat what is not closed."""
 
@@ -91,11 +94,17 @@ class BreakerSharing:
         now, wall = time.monotonic(), datetime.now(UTC)
         for one in sorted(reports, key=lambda report: report.changed_at):
             breaker = self._breakers.get(*one.key)
-            if breaker is None or one.changed_at <= self._reporter.changed_at(*one.key):
+            if breaker is None or not self._is_news(one, wall):
                 continue
             age = max(0.0, (wall - one.changed_at).total_seconds())
             with self._reporter.as_of(one.changed_at):
                 breaker.follow(one.state, now - age, now, f"seen by {one.node}")
+
+    def _is_news(self, one: Seen, wall: datetime) -> bool:
+        known = self._reporter.changed_at(*one.key)
+        if one.changed_at > wall + _AHEAD:
+            return False
+        return one.changed_at > known or known > wall + _AHEAD
 
     def obey(self, orders: Iterable[Order]) -> None:
         """Carry out what is new, and give back the breakers whose order is withdrawn."""

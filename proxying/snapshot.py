@@ -54,14 +54,10 @@ class Snapshots:
     def install(self, number: int, sha256: str, table: Table) -> None:
         """Serve *table* from the next request on."""
         upstreams = self._upstreams.adopt(table.services)
-        limits = self._limits(table)
+        last = self.current
+        known = last.plans if last is not None and last.table.limits == table.limits else {}
         plans = {
-            name: Plan(
-                route,
-                limits[name],
-                upstreams[route.service.name],
-                Timeouts(*route.seconds),
-            )
+            name: _plan(route, upstreams[route.service.name], known.get(name), table)
             for name, route in table.routes.items()
             if not route.fault
         }
@@ -69,14 +65,13 @@ class Snapshots:
         metrics.REVISION.set(number)
         logger.info("serving revision %d (%s)", number, sha256[:12])
 
-    def _limits(self, table: Table) -> dict[str, RouteLimits]:
-        """The compiled limits of each route, those of the last snapshot where they are the same."""
-        last = self.current
-        known = last.plans if last is not None and last.table.limits == table.limits else {}
-        return {
-            name: known[name].limits
-            if name in known and known[name].route.limits == route.limits
-            else compile_limits(route, table.limits)
-            for name, route in table.routes.items()
-            if not route.fault
-        }
+
+def _plan(route: RoutePlan, upstream: Upstream, known: Plan | None, table: Table) -> Plan:
+    """The plan of *route*: *known*, that of the last snapshot, as far as nothing has changed."""
+    if known is None:
+        return Plan(route, compile_limits(route, table.limits), upstream, Timeouts(*route.seconds))
+    if known.route is route and known.upstream is upstream:
+        return known
+    same = known.route.limits == route.limits
+    limits = known.limits if same else compile_limits(route, table.limits)
+    return Plan(route, limits, upstream, Timeouts(*route.seconds))

@@ -32,7 +32,7 @@ _LONGEST_RETRY_AFTER = 3600.0
 class Instance:
     """One address of a service: where it is, what runs there, and whether it may be asked."""
 
-    __slots__ = ("_clock", "breaker", "mark", "most", "origin", "service", "state", "url")
+    __slots__ = ("_clock", "breaker", "judges", "mark", "most", "origin", "service", "state", "url")
 
     def __init__(
         self,
@@ -41,6 +41,7 @@ class Instance:
         breaker: Breaker | None,
         most: int,
         clock: Clock,
+        of_service: Breaker | None = None,
     ) -> None:
         self.state = state
         self.service = state.service
@@ -48,6 +49,8 @@ class Instance:
         self.origin = Origin.of(plan)
         self.mark = affinity.mark(self.service, self.url)
         self.breaker = breaker
+        self.judges = tuple(one for one in (breaker, of_service) if one is not None)
+        """The breakers that count what happens at it: its own, and its service's."""
         self.most = most if state.limit is None else state.limit.limit
         """Requests at once."""
         self._clock = clock
@@ -80,10 +83,9 @@ class Instance:
             self.most = limit.limit
             metrics.CONCURRENCY_LIMIT.labels(self.service, self.url).set(self.most)
 
-    def note_failure(self) -> None:
-        """Count a failure that showed only after its attempt was settled."""
-        if self.breaker is not None:
-            self.breaker.retract(self._clock())
+    def retract(self, breaker: Breaker) -> None:
+        """Tell *breaker* of a failure that showed only after its attempt was settled."""
+        breaker.retract(self._clock())
 
 
 class Upstream:

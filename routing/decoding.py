@@ -42,7 +42,7 @@ class Decoded:
 def decode_document(encoded: bytes) -> Decoded:
     """A revision's JSON. Raises ConfigurationError when it is no document of this format."""
     try:
-        document = msgspec.json.decode(encoded, type=Document)
+        document = _decode_in_parts(encoded)
     except msgspec.ValidationError:
         decoded = _decode_each(msgspec.json.decode(encoded))
     except msgspec.DecodeError as error:
@@ -52,6 +52,28 @@ def decode_document(encoded: bytes) -> Decoded:
     if decoded.document.format != FORMAT:
         raise ConfigurationError([Fault("", "format", f"must be {FORMAT}")])
     return decoded
+
+
+class _Parts(msgspec.Struct):
+    format: int = FORMAT
+    services: dict[str, msgspec.Raw] = {}
+    routes: list[msgspec.Raw] = []
+    limits: tuple[LimitSpec, ...] = ()
+
+
+_SERVICE = msgspec.json.Decoder(ServiceSpec)
+_ROUTE = msgspec.json.Decoder(RouteSpec)
+
+
+def _decode_in_parts(encoded: bytes) -> Document:
+    """One call for ten thousand routes would keep a worker's requests waiting until it ends."""
+    parts = msgspec.json.decode(encoded, type=_Parts)
+    return Document(
+        format=parts.format,
+        services={name: _SERVICE.decode(raw) for name, raw in parts.services.items()},
+        routes=tuple(_ROUTE.decode(raw) for raw in parts.routes),
+        limits=parts.limits,
+    )
 
 
 def _decode_each(content: Any) -> Decoded:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -61,6 +61,8 @@ class Diff:
     """The revision that was published for it."""
     warnings: tuple[Fault, ...] = ()
     """What is allowed and yet hardly meant."""
+    document: Document = field(default=Document(), compare=False, repr=False)
+    """What the rows say once it is carried out; empty before."""
 
     def __bool__(self) -> bool:
         return bool(self.changes)

@@ -31,6 +31,7 @@ from routing.reading import Compiled, compile_rows, database, faults_of
 from routing.suspension import suspended
 from routing.writing import write
 from runtime.notify import announce
+from runtime.transactions import have_row, repeated
 
 __all__ = [
     "TOPIC",
@@ -69,6 +70,7 @@ def editing() -> Iterator[Compiled]:
         yield compile_rows()
 
 
+@repeated
 def publish(source: Source, actor: str, comment: str = "") -> Revision | None:
     """Store all rows as a new revision and announce it; ``None`` when nothing changed.
 
@@ -80,11 +82,13 @@ def publish(source: Source, actor: str, comment: str = "") -> Revision | None:
         return _publish(head, compile_rows(), source, actor, comment)
 
 
+@repeated
 def apply(
     wanted: Document | Files,
     *,
     prune: bool = False,
     dry_run: bool = False,
+    stored: Compiled | None = None,
     actor: str = "",
     source: Source = "command",
     comment: str = "",
@@ -92,7 +96,8 @@ def apply(
     """Make the rows those of *wanted* and publish one revision; returns what changed.
 
     Objects that *wanted* does not name stay as they are, or go with *prune*. All happens in one
-    transaction, which *dry_run* undoes. Raises ConfigurationError, and then nothing changed.
+    transaction, which *dry_run* undoes. *stored* is what :func:`editing` gave to whoever calls this
+    inside of it. Raises ConfigurationError, and then nothing changed.
     """
     files = wanted if isinstance(wanted, Files) else Files(wanted)
     using = database()
@@ -100,7 +105,7 @@ def apply(
     try:
         with transaction.atomic(using=using), suspended(), by:
             head = _locked_head()
-            stored = compile_rows()
+            stored = stored or compile_rows()
             goal = _goal(stored, files.document, prune=prune)
             diff = replace(compare(stored.document, goal), warnings=tuple(_warnings(goal, files)))
             with gathered(using):
@@ -111,7 +116,8 @@ def apply(
                 transaction.set_rollback(True, using=using)
                 return diff
             published = _publish(head, reached, source, actor, comment)
-            return replace(diff, revision=published.number if published else None)
+            number = published.number if published else None
+            return replace(diff, revision=number, document=reached.document)
     except ConfigurationError as error:
         raise ConfigurationError([files.locate(fault) for fault in error.faults]) from error
 
@@ -150,7 +156,7 @@ def _locked_head() -> RevisionHead:
     heads = RevisionHead.objects.using(database())
     head = heads.select_for_update().first()
     if head is None:
-        heads.get_or_create(pk=1)
+        have_row(RevisionHead(), database())
         head = heads.select_for_update().get(pk=1)
     return head
 

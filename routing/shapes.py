@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from types import NoneType
 from typing import Any, Generic, NamedTuple, TypeVar, get_args
 
@@ -55,24 +55,35 @@ class Shape(Generic[SpecT]):
         a block that is switched off too: the database refuses it all the same.
         """
         document: dict[str, Any] = {}
-        faults = []
-        for name, path in self.paths.items():
-            *blocks, last = path.split(".")
-            value = getattr(row, name)
-            try:
-                value = msgspec.convert(value, _type_at(self.spec, path))
-            except msgspec.ValidationError as error:
-                faults.append(Fault(where, path, _reason(error)))
+        for name, blocks, last in self._places:
             inner = document
             for block in blocks:
                 inner = inner.setdefault(block, {})
-            inner[last] = value
+            inner[last] = getattr(row, name)
+        try:
+            spec = msgspec.convert({**document, **more}, self.spec)
+        except msgspec.ValidationError:
+            # One of them at least; all of them are wanted, as the fields are called in files.
+            self._refuse(row, where)
+            raise
+        absent = {block: None for block, name in self.blocks.items() if not getattr(row, name)}
+        return msgspec.structs.replace(spec, **absent) if absent else spec
+
+    @cached_property
+    def _places(self) -> tuple[tuple[str, tuple[str, ...], str], ...]:
+        """Each field of the row, the blocks its place in the document is in, its name there."""
+        split = ((name, path.split(".")) for name, path in self.paths.items())
+        return tuple((name, tuple(parts[:-1]), parts[-1]) for name, parts in split)
+
+    def _refuse(self, row: object, where: str) -> None:
+        faults = []
+        for name, path in self.paths.items():
+            try:
+                msgspec.convert(getattr(row, name), _type_at(self.spec, path))
+            except msgspec.ValidationError as error:
+                faults.append(Fault(where, path, _reason(error)))
         if faults:
             raise ConfigurationError(faults)
-        document.update(
-            {block: None for block, name in self.blocks.items() if not getattr(row, name)}
-        )
-        return msgspec.convert({**document, **more}, self.spec)
 
     def write(self, row: object, spec: SpecT) -> list[Change]:
         """Lay *spec* onto *row* (not saved) and tell which fields that changed.

@@ -11,12 +11,13 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import is_
 from types import MappingProxyType
 
 from routing.compiling import closed_route, compile_route, compile_service, limit_findings
-from routing.document import FORMAT, Document, LimitSpec, RouteSpec, ServiceSpec
+from routing.document import FORMAT, Document, LimitSpec, RouteSpec, ServiceSpec, TlsSpec
 from routing.errors import ConfigurationError, Fault
 from routing.matching import Entry, Match, Result, Router
 from routing.paths import CanonicalPath, canonical
@@ -50,6 +51,8 @@ class Table:
     router: Router[RoutePlan]
     limits: tuple[LimitSpec, ...] = ()
     """Limits over all routes."""
+    listed: tuple[RoutePlan, ...] = ()
+    """What the router knows, in the order of the document: routes of one name too."""
 
     def match(self, method: str, host: str, path: CanonicalPath) -> Match[RoutePlan]:
         """The route of a request, or why there is none."""
@@ -70,14 +73,22 @@ class Table:
         return service.instances if service is not None else ()
 
 
-def build_table(document: Document) -> Table:
-    """Compile *document*; what does not compile is closed, logged, and harms nothing else."""
-    services = {name: _service_or_fault(name, spec) for name, spec in document.services.items()}
+def build_table(document: Document, last: Table | None = None) -> Table:
+    """Compile *document*; what does not compile is closed, logged, and harms nothing else.
+
+    Services and routes that are as they were in *last* are taken from it: a publish costs what it
+    changes.
+    """
+    known = last or _NOTHING
+    services = {
+        name: _known_service(name, spec, known) or _service_or_fault(name, spec)
+        for name, spec in document.services.items()
+    }
     faults = [str(fault) for fault in _limit_faults(document)]
     routes: dict[str, RoutePlan] = {}
-    entries: list[Entry[RoutePlan]] = []
+    listed: list[RoutePlan] = []
     for index, spec in enumerate(document.routes):
-        plan = _route_or_fault(index, spec, services) if spec.enabled else None
+        plan = _plan(index, spec, services, known) if spec.enabled else None
         if plan is None:
             continue
         if plan.name in routes:
@@ -86,13 +97,17 @@ def build_table(document: Document) -> Table:
             # A limit that cannot be applied must not be left out: nothing passes without it.
             plan = replace(plan, fault="; ".join(faults))
         routes.setdefault(plan.name, plan)
-        entries.append(_entry(plan))
+        listed.append(plan)
     return Table(
         MappingProxyType(routes),
         MappingProxyType(services),
-        Router.build(entries),
+        known.router if _same(listed, known.listed) else Router.build(map(_entry, listed)),
         () if faults else document.limits,
+        tuple(listed),
     )
+
+
+_NOTHING = Table(MappingProxyType({}), MappingProxyType({}), Router.build(()))
 
 
 def check(document: Document) -> list[Fault]:
@@ -141,6 +156,31 @@ def _limit_faults(document: Document) -> Iterator[Fault]:
     for place, limit in enumerate(document.limits):
         for field, reason in limit_findings(limit):
             yield Fault(f"limits[{place}]", field, reason)
+
+
+def _known_service(name: str, spec: ServiceSpec, known: Table) -> ServicePlan | None:
+    """The plan that is known already. What files say (``tls``) is looked at anew every time."""
+    plan = known.services.get(name)
+    same = plan is not None and not plan.fault and plan.spec == spec and spec.tls == TlsSpec()
+    return plan if same else None
+
+
+def _plan(
+    index: int, spec: RouteSpec, services: Mapping[str, ServicePlan], known: Table
+) -> RoutePlan | None:
+    plan = known.routes.get(spec.name)
+    if (
+        plan is None
+        or plan.fault
+        or plan.spec != spec
+        or plan.service is not services.get(spec.service)
+    ):
+        return _route_or_fault(index, spec, services)
+    return plan if plan.index == index else replace(plan, index=index)
+
+
+def _same(some: Sequence[RoutePlan], others: Sequence[RoutePlan]) -> bool:
+    return len(some) == len(others) and all(map(is_, some, others))
 
 
 def _service_or_fault(name: str, spec: ServiceSpec) -> ServicePlan:

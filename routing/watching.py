@@ -64,12 +64,15 @@ def load_current() -> Published | None:
     return published
 
 
-def build(document: bytes) -> Table:
-    """Decode and compile; what does not is closed alone. Raises ConfigurationError."""
+def build(document: bytes, last: Table | None = None) -> Table:
+    """Decode and compile; what does not is closed alone; what is as in *last* is taken from it.
+
+    Raises ConfigurationError.
+    """
     decoded = decode_document(document)
     for fault in decoded.faults:
         logger.error("closed: %s", fault)
-    return build_table(decoded.document)
+    return build_table(decoded.document, last)
 
 
 class RevisionWatcher:
@@ -83,6 +86,7 @@ class RevisionWatcher:
         self._directory = directory
         self._swap = swap
         self._version: Version | None = None
+        self._table: Table | None = None
 
     async def start(self, watcher: Watcher) -> None:
         """Serve the current revision, or the last good one, and watch for the next.
@@ -127,9 +131,9 @@ class RevisionWatcher:
         version = Version(published.number, published.sha256)
         if version == self._version:
             return
-        table = await asyncio.to_thread(build, published.document)
+        table = await asyncio.to_thread(build, published.document, self._table)
         self._swap(version.number, version.sha256, table)
-        self._version = version
+        self._version, self._table = version, table
         try:
             await asyncio.to_thread(lastgood.save, self._directory, published)
         except OSError:

@@ -8,6 +8,7 @@ have() { PATH="$PATH:/usr/sbin" command -v "$1" >/dev/null 2>&1; }
 have redis-server || missing+=(redis-server)
 have mariadbd || missing+=(mariadb-server)
 have etcd || missing+=(etcd-server)
+have cc || missing+=(gcc libc6-dev)  # for the wall clock that tests set
 have chromium || missing+=(chromium)
 
 if [ ${#missing[@]} -eq 0 ]; then

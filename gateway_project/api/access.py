@@ -17,7 +17,7 @@ from rest_framework.authentication import (
     SessionAuthentication,
 )
 from rest_framework.exceptions import PermissionDenied
-from rest_framework.permissions import BasePermission
+from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -25,6 +25,7 @@ from rest_framework.viewsets import ViewSet
 
 from audit.recorder import acting_as
 from gateway_project.api.problems import answer_error
+from runtime.transactions import repeated
 
 _VERBS = {
     "list": "view",
@@ -98,6 +99,10 @@ class StaffView(APIView):
                 client_ip=request.META.get("REMOTE_ADDR", ""),
             )
         )
+        name = (request.method or "").lower()
+        if request.method not in SAFE_METHODS and name in self.http_method_names:
+            # Called next, under this name.
+            setattr(self, name, repeated(getattr(self, name, self.http_method_not_allowed)))
 
     def get_exception_handler(self) -> Callable[..., HttpResponseBase | None]:
         return answer_error

@@ -30,7 +30,7 @@ from gateway_project.api.schema import IF_MATCH, ApiSchema
 from gateway_project.api.serializers import RouteSerializer, ServiceSerializer
 from gateway_project.api.versions import is_unchanged, require_match, tag_of
 from routing import revision
-from routing.document import BalancerName
+from routing.document import BalancerName, Document
 from routing.errors import ConfigurationError
 from routing.models import Route, Service
 from routing.reading import Compiled
@@ -66,7 +66,7 @@ class _ObjectViewSet(JsonBodies, ActionView, GenericViewSet[Any]):
         return self.get_paginated_response([self.kind.content(name, specs[name]) for name in shown])
 
     def retrieve(self, request: Request, name: str) -> Response:
-        spec = self._stored(revision.compile_rows(), name)
+        spec = self._stored(revision.compile_rows().document, name)
         if is_unchanged(request, tag_of(spec)):
             return Response(status=HTTPStatus.NOT_MODIFIED, headers={"ETag": tag_of(spec)})
         return self._answer(name, spec)
@@ -77,8 +77,7 @@ class _ObjectViewSet(JsonBodies, ActionView, GenericViewSet[Any]):
         with revision.editing() as stored:
             if name in self.kind.find(stored.document):
                 raise taken(name)
-            self._apply(content, name)
-            return self._answer_written(name, HTTPStatus.CREATED)
+            return self._apply(stored, content, name, HTTPStatus.CREATED)
 
     def update(self, request: Request, name: str) -> Response:
         content = content_of(request)
@@ -87,26 +86,25 @@ class _ObjectViewSet(JsonBodies, ActionView, GenericViewSet[Any]):
             require_match(request, tag_of(before) if before else None)
             if before is None:
                 require(request, needed(self.model, "add"))
-            self._apply(content, name)
-            return self._answer_written(name, HTTPStatus.OK if before else HTTPStatus.CREATED)
+            status = HTTPStatus.OK if before else HTTPStatus.CREATED
+            return self._apply(stored, content, name, status)
 
     def partial_update(self, request: Request, name: str) -> Response:
         patch = content_of(request)
         with revision.editing() as stored:
-            before = self._stored(stored, name)
+            before = self._stored(stored.document, name)
             require_match(request, tag_of(before))
-            self._apply(self._merged(name, before, patch), name)
-            return self._answer_written(name, HTTPStatus.OK)
+            return self._apply(stored, self._merged(name, before, patch), name, HTTPStatus.OK)
 
     def destroy(self, request: Request, name: str) -> Response:
         with revision.editing() as stored, suspended():
-            require_match(request, tag_of(self._stored(stored, name)))
+            require_match(request, tag_of(self._stored(stored.document, name)))
             self.get_queryset().select_for_update().get(name=name).delete()
             revision.publish("api", request.user.get_username(), f"delete {self.kind.name} {name}")
         return Response(status=HTTPStatus.NO_CONTENT)
 
-    def _stored(self, stored: Compiled, name: str) -> Spec:
-        spec = self.kind.find(stored.document).get(name)
+    def _stored(self, document: Document, name: str) -> Spec:
+        spec = self.kind.find(document).get(name)
         if spec is None:
             raise NotFound(f"There is no {self.kind.name} {name!r}.")
         return spec
@@ -118,20 +116,20 @@ class _ObjectViewSet(JsonBodies, ActionView, GenericViewSet[Any]):
             merged.update(dict.fromkeys(kept))
         return merged
 
-    def _apply(self, raw: Any, name: str) -> None:
+    def _apply(self, stored: Compiled, raw: Any, name: str, status: HTTPStatus) -> Response:
+        """Make the object *name* what *raw* says, and answer with it as it is stored then."""
         document = self.kind.document(raw, name)
         try:
-            revision.apply(
+            diff = revision.apply(
                 document,
+                stored=stored,
                 actor=self.request.user.get_username(),
                 source="api",
                 comment=f"{self.request.method} {self.kind.name} {name}",
             )
         except ConfigurationError as error:
             raise self.kind.refusal(error, name) from None
-
-    def _answer_written(self, name: str, status: HTTPStatus) -> Response:
-        return self._answer(name, self._stored(revision.compile_rows(), name), status)
+        return self._answer(name, self._stored(diff.document, name), status)
 
     def _answer(self, name: str, spec: Spec, status: HTTPStatus = HTTPStatus.OK) -> Response:
         return Response(

@@ -65,6 +65,7 @@ class ApplyView(ActionView):
                 wanted,
                 prune=prune,
                 dry_run=dry_run,
+                stored=stored,
                 actor=request.user.get_username(),
                 source="api",
                 comment="apply",

@@ -14,8 +14,9 @@ from typing import Any, Protocol
 from urllib.parse import quote, unquote
 
 from proxying.answering import http_date
+from proxying.bindings.asgi_servers import Send
 from proxying.bindings.asgi_strict import fault_of
-from proxying.bindings.asgi_writing import Send, write
+from proxying.bindings.asgi_writing import write
 from proxying.errors import ClientGone
 from proxying.exchange import Answer, Body, Exchange, Headers
 

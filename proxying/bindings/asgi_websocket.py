@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from proxying.bindings.asgi import Receive, Scope, Serves, exchange_of
-from proxying.bindings.asgi_writing import Send
+from proxying.bindings.asgi_servers import Send
 from proxying.errors import BadRequest
 from proxying.exchange import EMPTY
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from proxying.bindings.asgi_breaking import break_off
+from proxying.bindings.asgi_servers import Send, break_off, room_of
 from proxying.exchange import Answer, Exchange, Headers
 from proxying.headers import values_of
 from proxying.trailers import wanted
 from proxying.upstream.base import UpstreamError, UpstreamTimeout
 
-Send = Callable[[dict[str, Any]], Awaitable[None]]
 _EXTENSION = "http.response.trailers"
 _GRPC = b"application/grpc"
 _DEADLINE_EXCEEDED, _UNAVAILABLE = b"4", b"14"
@@ -38,9 +37,12 @@ async def write(
     headers, moved = _without_status(answer.headers) if trailed else (answer.headers, [])
     start = {"type": "http.response.start", "status": answer.status, "headers": headers}
     await send({**start, "trailers": True} if trailed else start)
+    room = room_of(send)
     try:
         while piece := await answer.body.read():
             await send({"type": "http.response.body", "body": piece, "more_body": True})
+            if room is not None:
+                await room()
     except UpstreamError as error:
         if trailed and _is_grpc(headers):
             answer.close(error)

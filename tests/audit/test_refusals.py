@@ -47,6 +47,13 @@ def test_the_same_within_a_minute_become_one_entry_with_their_number() -> None:
     assert folding.due(160.0) == [Folded(latest, 3, 110.0)]
 
 
+def test_a_clock_that_is_set_back_does_not_hold_an_entry_up() -> None:
+    folding = Folding()
+    folding.add(REFUSAL, 3700.0)
+    folding.add(REFUSAL, 100.0)
+    assert counts(folding.due(100.0)) == [1]
+
+
 def test_a_flood_is_one_entry_a_minute() -> None:
     folding = Folding()
     written = []

@@ -16,6 +16,8 @@ from tests.support.upstream import Upstream
 
 WORKERS = 2
 HEAD = b"GET /trio HTTP/1.1\r\nHost: gateway.test\r\n\r\n"
+PLAIN = b"GET /plain HTTP/1.1\r\nHost: gateway.test\r\n\r\n"
+"""For what is no fault of an instance: nothing of that service is in a hurry."""
 CONFIGURATION = """
 services:
   trio:
@@ -24,6 +26,8 @@ services:
     retry: {{attempts: 3, backoff: 0.01, on: [connect, reset, timeout, 500, 502, 503, 504]}}
     breaker: {{failure_threshold: 3, recovery: 1, min_requests: 5, slow_seconds: 0.2}}
     health_check: {{interval: 0.4, timeout: 0.3, unhealthy_after: 2, healthy_after: 1}}
+  plain:
+    instances: [{instances}]
   guarded:
     instances: [{instances}]
     timeout: {{connect: 0.4, read: 0.4, total: 3}}
@@ -37,6 +41,15 @@ services:
     instances: [{{url: "{first}"}}]
     retry: {{attempts: 1}}
     breaker: {{failure_threshold: 1, recovery: 0.5, half_open_requests: 2}}
+  dripping:
+    instances: [{{url: "{first}"}}]
+    timeout: {{first_byte: 0.3, read: 10, total: 10}}
+    retry: {{attempts: 1}}
+    breaker: {{failure_threshold: 1, recovery: 0.5}}
+  told:
+    instances: [{{url: "{first}"}}]
+    retry: {{attempts: 1}}
+    breaker: {{failure_threshold: 1, recovery: 2}}
   sticky:
     instances: [{instances}]
     sticky_cookie: stay
@@ -50,9 +63,12 @@ services:
     retry: {{hedge_after: 0.1, budget: 1}}
 routes:
   - {{name: trio, path: /trio, service: trio, auth_required: false}}
+  - {{name: plain, path: /plain, service: plain, auth_required: false}}
   - {{name: guarded, path: /guarded, service: guarded, auth_required: false}}
   - {{name: narrow, path: /narrow, service: narrow, auth_required: false}}
   - {{name: probed, path: /probed, service: probed, auth_required: false}}
+  - {{name: dripping, path: /dripping, service: dripping, auth_required: false}}
+  - {{name: told, path: /told, service: told, auth_required: false}}
   - {{name: sticky, path: /sticky, service: sticky, auth_required: false}}
   - {{name: keyed, path: /keyed, service: keyed, auth_required: false}}
   - {{name: hedged, path: /hedged, service: hedged, auth_required: false}}
@@ -68,7 +84,7 @@ class Lab:
     proxies: list[FaultyProxy]
     _stopped: list[int] = field(default_factory=list)
 
-    def load(self, head: bytes = HEAD, rate: float = 150.0, connections: int = 24) -> Load:
+    def load(self, head: bytes = HEAD, rate: float = 300.0, connections: int = 24) -> Load:
         """A constant rate of requests."""
         return Load(self.gateway.port, head, rate, connections)
 
@@ -92,14 +108,18 @@ class Lab:
         return [sum(one.target == target for one in each.requests) for each in self.upstreams]
 
     def mend(self) -> None:
-        """Bring back what was killed, undo every fault, forget what was received."""
+        """Make everything whole, and forget what was received."""
+        self.restore()
+        for upstream in self.upstreams:
+            upstream.reset()
+
+    def restore(self) -> None:
+        """Bring back what was killed and undo every fault of the proxies."""
         for index in self._stopped:
             old = self.proxies[index]
             self.proxies[index] = FaultyProxy(old.target, port=old.port)
         self._stopped.clear()
         self.breaks(HEALTHY)
-        for upstream in self.upstreams:
-            upstream.reset()
 
     def metric(self, name: str, *parts: str) -> list[float]:
         """Values of the series of *name* that hold all *parts*."""
@@ -112,7 +132,8 @@ class Lab:
 def _lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     upstreams = [Upstream() for _ in range(3)]
     proxies = [FaultyProxy(each.port) for each in upstreams]
-    gateway = new_gateway(tmp_path_factory.mktemp("lab"), {"RATE_LIMIT_PER_WORKER": "true"})
+    extra = {"RATE_LIMIT_PER_WORKER": "true", "ALLOWED_HOSTS": "gateway.test"}
+    gateway = new_gateway(tmp_path_factory.mktemp("lab"), extra)
     instances = ", ".join(f'{{url: "{each.url}"}}' for each in proxies)
     gateway.apply(CONFIGURATION.format(instances=instances, first=proxies[0].url))
     lab = Lab(gateway, upstreams, proxies)

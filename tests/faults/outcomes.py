@@ -20,6 +20,8 @@ class Figures:
     requests: int
     errors: int
     statuses: dict[int | None, int]
+    rate: float
+    """Requests a second."""
     stall: float
     last_error: float
     """Seconds after *since* of the last error; 0 without one."""
@@ -27,15 +29,16 @@ class Figures:
 
     def __str__(self) -> str:
         seen = ", ".join(f"{status}: {n}" for status, n in self.statuses.items())
+        last = f", the last {self.last_error:.2f} s after the fault" if self.last_error else ""
         return (
-            f"{self.name}: {self.requests} requests ({seen}), {self.errors} errors, the last "
-            f"{self.last_error:.2f} s after the fault, longest stall {self.stall:.2f} s, "
+            f"{self.name}: {self.requests} requests, {self.rate:.0f} a second ({seen}), "
+            f"{self.errors} errors{last}, longest stall {self.stall:.2f} s, "
             f"upstream load {self.load:.2f}"
         )
 
 
 def figures(
-    name: str, outcomes: Sequence[Outcome], *, since: float = 0.0, received: int = 0
+    name: str, outcomes: Sequence[Outcome], *, received: int, since: float = 0.0
 ) -> Figures:
     """Count *outcomes*; *since* is when the fault began, *received* what the upstreams saw."""
     statuses = Counter(one.reply.status if one.reply else None for one in outcomes)
@@ -45,12 +48,18 @@ def figures(
         len(outcomes),
         len(errors),
         dict(statuses),
+        _rate(outcomes),
         max((one.answered - one.sent for one in outcomes), default=0.0),
-        max((one.answered - since for one in errors), default=0.0),
+        max((one.answered - since for one in errors), default=0.0) if since else 0.0,
         received / len(outcomes) if outcomes else 0.0,
     )
     say(str(found))
     return found
+
+
+def _rate(outcomes: Sequence[Outcome]) -> float:
+    sent = [one.sent for one in outcomes]
+    return len(sent) / (max(sent) - min(sent)) if len(set(sent)) > 1 else 0.0
 
 
 def say(text: str) -> None:

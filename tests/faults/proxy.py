@@ -7,23 +7,29 @@ import socket
 import struct
 import threading
 from dataclasses import dataclass, field
+from typing import Literal
 
 from tests.servers import find_free_port
 from tests.support.upstream import end_others
 
 _PIECE = 65_536
+_BEGIN_OF_HEAD = b"HTTP/"
+_END_OF_HEAD = b"\r\n\r\n"
 
 
 @dataclass(frozen=True)
 class Fault:
     """What goes wrong on a connection; the default is nothing.
 
-    ``delay`` seconds before each piece of an answer, ``throttle`` bytes a second, ``blackhole``
-    swallows everything, ``garbage`` answers with bytes that mean nothing. After ``cut_after`` bytes
-    of an answer the connection is reset, or with ``half_close`` only its sending side ends.
+    ``delay`` seconds before each piece of an answer, ``drip`` seconds after each ``drop`` of its
+    head, ``throttle`` bytes a second, ``blackhole`` swallows everything, ``garbage`` answers with
+    bytes that mean nothing. After ``cut_after`` bytes of an answer the connection is reset, or with
+    ``half_close`` only its sending side ends.
     """
 
     delay: float = 0.0
+    drip: float = 0.0
+    drop: Literal["byte", "line"] = "byte"
     throttle: int = 0
     blackhole: bool = False
     garbage: bool = False
@@ -122,6 +128,8 @@ class FaultyProxy:
                 await self._cut(fault, reader, writer)
                 return
             sent += len(piece)
+            if fault.drip and piece.startswith(_BEGIN_OF_HEAD):
+                piece = await _drip(fault, piece, writer)
             for part in _parts(piece, fault.throttle):
                 writer.write(part)
                 await writer.drain()
@@ -136,6 +144,18 @@ class FaultyProxy:
             return
         writer.write_eof()
         await reader.read()
+
+
+async def _drip(fault: Fault, piece: bytes, writer: asyncio.StreamWriter) -> bytes:
+    """Send the head that *piece* begins with drop by drop; what follows the head in it."""
+    head, end, body = piece.partition(_END_OF_HEAD)
+    lines = (head + end).splitlines(keepends=True)
+    drops = lines if fault.drop == "line" else [bytes([one]) for one in head + end]
+    for drop in drops:
+        writer.write(drop)
+        await writer.drain()
+        await asyncio.sleep(fault.drip)
+    return body
 
 
 def _parts(piece: bytes, throttle: int) -> list[bytes]:

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from proxying.breaker import State
-from tests.faults.conftest import HEAD, Lab
+from tests.faults.conftest import PLAIN, Lab
 from tests.faults.outcomes import figures
-from tests.faults.processes import control_plane_of, workers_of
+from tests.faults.processes import control_plane_of, replace_workers
 from tests.faults.waiting import eventually
 from tests.proxying.plans import URLS
 from tests.proxying.test_services import World
@@ -35,29 +35,29 @@ def without_database(lab: Lab, tmp_path: Path) -> Iterator[GatewayProcess]:
 
 
 def test_a_node_starts_and_replaces_its_workers_without_a_database(
-    without_database: GatewayProcess,
+    lab: Lab, without_database: GatewayProcess
 ) -> None:
     gateway = without_database
     ready = gateway.ready()
     assert ready is not None
     assert (ready["status"], ready["checks"]["database"]) == ("ready", "degraded")
-    process = gateway.process
-    assert process is not None
-    before = workers_of(process.pid)
-    with Load(gateway.port, HEAD, 100, 8).running() as load:
-        process.send_signal(signal.SIGHUP)
-        eventually(lambda: not before & workers_of(process.pid), seconds=40)
-    assert figures("no database, workers replaced", load.outcomes).errors == 0
+    with Load(gateway.port, PLAIN, 100, 8).running() as load:
+        replace_workers(gateway, seconds=40)
+    found = figures(
+        "no database, workers replaced", load.outcomes, received=sum(lab.received("/plain"))
+    )
+    assert found.errors == 0
 
 
 def test_the_control_plane_dies_and_comes_back_and_no_request_notices(lab: Lab) -> None:
     process = lab.gateway.process
     assert process is not None
-    with lab.load(rate=50, connections=4).running() as load:
+    with lab.load(PLAIN, rate=50, connections=4).running() as load:
         os.kill(control_plane_of(process.pid), signal.SIGKILL)
         port = lab.gateway.port
         eventually(lambda: request(port, "GET", "/admin/login/").status < 500, seconds=20)
-    assert figures("control plane killed", load.outcomes).errors == 0
+    found = figures("control plane killed", load.outcomes, received=sum(lab.received("/plain")))
+    assert found.errors == 0
 
 
 async def test_a_step_of_the_clock_moves_no_breaker_queue_or_slow_start(

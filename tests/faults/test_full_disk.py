@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import HEAD, Lab
+from tests.faults.conftest import PLAIN, Lab
 from tests.faults.outcomes import figures
-from tests.faults.processes import workers_of
-from tests.faults.waiting import eventually
+from tests.faults.processes import replace_workers, workers_of
 from tests.support.load import Load
 
 
@@ -37,15 +35,15 @@ def test_a_full_disk_costs_no_request_and_no_worker(lab: Lab, small_disk: Path) 
         process = gateway.process
         assert process is not None
         before = workers_of(process.pid)
-        with Load(gateway.port, HEAD, 300, 16).running() as load:
+        with Load(gateway.port, PLAIN, 300, 16).running() as load:
             _fill(small_disk)
             for target in ("/guarded", "/sticky", "/keyed", "/nothing", "/metrics"):
                 assert gateway.request("GET", target).status in (200, 404)
             assert workers_of(process.pid) == before
-            process.send_signal(signal.SIGHUP)
-            eventually(lambda: not before & workers_of(process.pid), seconds=60)
+            replace_workers(gateway, seconds=60)
         (small_disk / "filler").unlink()
-    assert figures("disk full, workers replaced", load.outcomes).errors == 0
+    received = sum(lab.received("/plain"))
+    assert figures("disk full, workers replaced", load.outcomes, received=received).errors == 0
 
 
 def _fill(directory: Path) -> None:

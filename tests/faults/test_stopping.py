@@ -11,16 +11,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from gateway_project.scheduling import CONTROL_PLANE_NICE
-from tests.faults.conftest import Lab
+from tests.faults.conftest import PLAIN, Lab
 from tests.faults.outcomes import figures
-from tests.faults.processes import control_plane_of, workers_of
+from tests.faults.processes import control_plane_of, replace_workers, workers_of
 from tests.faults.waiting import eventually
 from tests.support.load import Load
 from tests.support.process import GatewayProcess
 from tests.support.raw import RawClient, request
 from tests.support.upstream import OK, Received
 
-HEAD = b"GET /trio HTTP/1.1\r\nHost: gateway.test\r\n\r\n"
 STREAM = b"GET /sticky HTTP/1.1\r\nHost: gateway.test\r\n\r\n"
 DRAIN = {"DRAIN_ACCEPT_SECONDS": "1", "DRAIN_SECONDS": "2"}
 
@@ -49,12 +48,12 @@ def test_a_stopping_node_says_so_serves_on_and_ends_streams_at_the_deadline(
         assert stream.socket.recv(65_536).startswith(b"HTTP/1.1 200")
         process = gateway.process
         assert process is not None
-        with Load(gateway.port, HEAD, 100, 8).running() as load:
+        with Load(gateway.port, PLAIN, 100, 8).running() as load:
             time.sleep(0.3)
             told = time.monotonic()
             process.send_signal(signal.SIGTERM)
             said = eventually(lambda: _status(gateway, "/ready") == 503, seconds=0.5)
-            served = request(gateway.port, "GET", "/trio")
+            served = request(gateway.port, "GET", "/plain")
             assert (served.status, served.get("connection")) == (200, "close")
             time.sleep(max(0.0, told + 0.8 - time.monotonic()))
         assert stream.socket.recv(65_536)
@@ -62,7 +61,7 @@ def test_a_stopping_node_says_so_serves_on_and_ends_streams_at_the_deadline(
         ended = time.monotonic() - told
         code = process.wait(30)
         gateway.process = None
-    assert figures("SIGTERM", load.outcomes).errors == 0
+    assert figures("SIGTERM", load.outcomes, received=sum(lab.received("/plain")) - 1).errors == 0
     assert (code, said < 0.3) == (0, True)
     assert 2.8 < ended < 7
 
@@ -70,12 +69,10 @@ def test_a_stopping_node_says_so_serves_on_and_ends_streams_at_the_deadline(
 def test_replacing_the_workers_loses_nothing(lab: Lab) -> None:
     process = lab.gateway.process
     assert process is not None
-    before = workers_of(process.pid)
-    with lab.load(rate=100, connections=8).running() as load:
+    with lab.load(PLAIN).running() as load:
         time.sleep(0.3)
-        process.send_signal(signal.SIGHUP)
-        eventually(lambda: not before & workers_of(process.pid), seconds=30)
-    found = figures("SIGHUP", load.outcomes, received=sum(lab.received()))
+        replace_workers(lab.gateway, seconds=30)
+    found = figures("SIGHUP", load.outcomes, received=sum(lab.received("/plain")))
     assert found.errors == 0
     usual = os.getpriority(os.PRIO_PROCESS, process.pid)
     assert {_priorities(pid) for pid in workers_of(process.pid)} == {frozenset([usual])}

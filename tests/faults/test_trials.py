@@ -41,3 +41,13 @@ def test_two_of_200_requests_at_once_try_an_instance_that_failed(lab: Lab) -> No
     upstream.script = answering(OK)
     eventually(lambda: not any(lab.metric("gateway_breaker_state", "probed")), seconds=5)
     assert {lab.get("/probed") for _ in range(10)} == {200}
+
+
+def test_what_one_worker_saw_keeps_the_others_from_asking_within_a_second(lab: Lab) -> None:
+    lab.upstreams[0].script = FAIL
+    assert lab.get("/told") == 500
+    time.sleep(1)
+    assert {lab.get("/told") for _ in range(20)} == {503}
+    assert lab.received("/told")[0] == 1
+    lab.upstreams[0].script = answering(OK)
+    eventually(lambda: {lab.get("/told") for _ in range(10)} == {200}, seconds=5)

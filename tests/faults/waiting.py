@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
+
+MINUTES = float(os.environ.get("MINUTES", "5"))
+"""How long a server is away in the proofs that take minutes."""
 
 
 def eventually(true: Callable[[], object], *, seconds: float) -> float:

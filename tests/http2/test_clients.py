@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
 
+import h2.connection
 import httpx
 import pytest
 
 from tests.http2.conftest import Front
 from tests.support.raw import request
-from tests.support.upstream import OK, Received, Upstream, answering
+from tests.support.upstream import OK, Received, Upstream, answering, flooding
 
 SIZED = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -98,6 +100,23 @@ def test_an_answer_that_breaks_off_resets_its_stream_alone(
             client.get("/open/a", headers=wanted)
         upstream.script = answering(OK)
         assert (other.read(), client.get("/open/a").content) == (b"ok", b"ok")
+
+
+def test_a_client_that_gives_no_room_stops_the_upstream(front: Front, upstream: Upstream) -> None:
+    stalled = threading.Event()
+    upstream.script = flooding(stalled, 64 * 1024 * 1024)
+    believing = ssl.create_default_context(cafile=str(front.authority))
+    believing.set_alpn_protocols(["h2"])
+    asking = h2.connection.H2Connection()
+    asking.initiate_connection()
+    asked = {":method": "GET", ":scheme": "https", ":authority": "a", ":path": "/open/a"}
+    asking.send_headers(1, asked.items(), end_stream=True)
+    with (
+        socket.create_connection(("127.0.0.1", front.port)) as plain,
+        believing.wrap_socket(plain, server_hostname="127.0.0.1") as client,
+    ):
+        client.sendall(asking.data_to_send())
+        assert stalled.wait(20)
 
 
 def test_an_answer_has_one_date_and_no_server_but_the_origins(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -158,10 +157,13 @@ async def test_a_removed_instance_is_not_asked_again(tmp_path: Path) -> None:
     await _stop([task])
 
 
-def test_old_verdicts_of_a_node_that_was_down_say_nothing(tmp_path: Path) -> None:
-    Board(tmp_path).write([Verdict("s", URLS[0], healthy=False, since=0.0, checked_at=0.0)])
-    os.utime(tmp_path / "health.json", (1, 1))
-    assert Board(tmp_path).news() is None
+@pytest.mark.parametrize(("later", "believed"), [(0, True), (29, True), (31, False), (-9, False)])
+def test_old_verdicts_of_a_node_that_was_down_say_nothing(
+    tmp_path: Path, later: float, believed: bool
+) -> None:
+    verdicts = [Verdict("s", URLS[0], healthy=False, since=0.0, checked_at=0.0)]
+    Board(tmp_path, lambda: 1000).write(verdicts)
+    assert Board(tmp_path, lambda: 1000 + later).news() == (verdicts if believed else None)
 
 
 def test_verdicts_written_at_nearly_the_same_moment_are_all_heard(tmp_path: Path) -> None:

@@ -18,7 +18,14 @@ from proxying.breakers import Breakers
 from proxying.errors import BreakerOpen, NoInstance, Overloaded
 from proxying.services import Upstreams
 from proxying.upstreams import Upstream
-from routing.document import BreakerSpec, EjectionSpec, HealthCheckSpec, OverloadSpec
+from routing.document import (
+    BreakerSpec,
+    EjectionSpec,
+    HealthCheckSpec,
+    OverloadSpec,
+    ServiceSpec,
+)
+from routing.table import compile_service
 from tests.proxying.plans import URLS, Clock, exchange, service
 
 CHECKED = HealthCheckSpec()
@@ -82,6 +89,17 @@ async def test_a_verdict_outlives_a_publish_of_the_service() -> None:
     world.unwell(URLS[0])
     world.publish(2, health_check=CHECKED, balancer="random")
     assert set(await world.counts(10)) == {URLS[1]}
+
+
+async def test_a_publish_of_one_service_leaves_the_others_as_they_are() -> None:
+    services = Upstreams(Breakers(), clock=Clock())
+    plans = {name: compile_service(name, ServiceSpec()) for name in "abc"}
+    before = services.adopt(plans)
+    changed = compile_service("b", ServiceSpec(hash_by="ip"))
+    after = services.adopt({"a": plans["a"], "b": changed})
+    assert after["a"] is before["a"]
+    assert after["b"] is not before["b"]
+    assert services.adopt(plans)["c"] is not before["c"]
 
 
 async def test_without_a_check_no_verdict_is_believed() -> None:

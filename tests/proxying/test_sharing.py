@@ -86,6 +86,15 @@ async def test_the_later_of_two_reports_counts(worker: Worker) -> None:
     assert worker.state() is State.CLOSED
 
 
+async def test_what_was_reported_before_the_clock_was_set_back_is_no_news(worker: Worker) -> None:
+    worker.sharing.follow([seen(State.OPEN, ago=-3600)])
+    assert worker.state() is State.CLOSED
+    with worker.reporter.as_of(datetime.now(UTC) + timedelta(hours=1)):
+        worker.fail()
+    worker.sharing.follow([seen(State.CLOSED, ago=1)])
+    assert worker.state() is State.CLOSED
+
+
 async def test_what_is_taken_over_is_no_news_to_others(worker: Worker) -> None:
     report = seen(State.OPEN, ago=5)
     worker.sharing.follow([report])

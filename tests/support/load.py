@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import base64
+import subprocess
+import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
 
-from tests.support.raw import RawClient, Reply
+import msgspec
+
+from tests.support.raw import Reply
+
+_PROJECT = Path(__file__).resolve().parents[2]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Outcome:
-    """One request: when it was sent and answered (``time.monotonic``), and its answer if any."""
+    """One request: when it was sent and answered (``time.monotonic``), and its answer if any.
+
+    ``Date`` and ``X-Request-Id`` are not kept.
+    """
 
     sent: float
     reply: Reply | None
@@ -22,45 +33,58 @@ class Outcome:
 
 @dataclass
 class Load:
-    """Sends *head* to *port*, *rate* times a second over *connections* kept-alive connections."""
+    """Sends *head* to *port*, *rate* times a second, over *connections* kept-alive connections and
+    as many more as it takes, from a process of its own (:mod:`tests.support.load_client`).
+    """
 
     port: int
     head: bytes
     rate: float = 200.0
     connections: int = 8
     outcomes: list[Outcome] = field(default_factory=list)
+    _replies: dict[bytes, Reply] = field(default_factory=dict)
 
     @contextmanager
     def running(self) -> Iterator[Load]:
         """Send until the block ends, then wait for the last answers."""
-        stop = threading.Event()
-        threads = [
-            threading.Thread(target=self._send, args=(stop, index / self.rate))
-            for index in range(self.connections)
-        ]
-        for thread in threads:
-            thread.start()
-        try:
-            yield self
-        finally:
-            stop.set()
-            for thread in threads:
-                thread.join()
-
-    def _send(self, stop: threading.Event, offset: float) -> None:
-        pause = self.connections / self.rate
-        due = time.monotonic() + offset
-        client = RawClient(self.port)
-        while not stop.wait(max(0.0, due - time.monotonic())):
-            due = max(due + pause, time.monotonic())
-            sent = time.monotonic()
+        arguments = [str(self.port), str(self.rate), str(self.connections)]
+        with subprocess.Popen(
+            [sys.executable, "-m", "tests.support.load_client", *arguments],
+            cwd=_PROJECT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(base64.b64encode(self.head) + b"\n")
+            process.stdin.flush()
+            process.stdout.readline()
+            reader = threading.Thread(target=self._read, args=(process.stdout,))
+            reader.start()
             try:
-                client.send(self.head)
-                reply = client.read_reply()
-            except OSError:
-                reply = None
-            self.outcomes.append(Outcome(sent, reply, time.monotonic()))
-            if reply is None or reply.get("connection") == "close":
-                client.socket.close()
-                client = RawClient(self.port)
-        client.socket.close()
+                yield self
+            finally:
+                process.stdin.close()
+                reader.join()
+        assert process.returncode == 0, "the load's process failed"
+
+    def _read(self, lines: IO[bytes]) -> None:
+        for line in lines:
+            outcomes = msgspec.json.decode(line, type=list[tuple[float, float, msgspec.Raw]])
+            self.outcomes += [
+                Outcome(sent, self._reply(bytes(reply)), answered)
+                for sent, answered, reply in outcomes
+            ]
+
+    def _reply(self, encoded: bytes) -> Reply | None:
+        """The same object for the same answer: there may be a hundred thousand."""
+        known = self._replies.get(encoded)
+        if known is None and encoded != b"null":
+            known = self._replies[encoded] = _decoded(msgspec.json.decode(encoded))
+        return known
+
+
+def _decoded(content: list[Any]) -> Reply:
+    status, headers, body, complete = content
+    pairs = [(name, value) for name, value in headers]
+    return Reply(status, pairs, body.encode("latin-1"), complete)

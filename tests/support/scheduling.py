@@ -19,6 +19,7 @@ _FAMILIES: Final = {
     "identity, on servers": (
         "tests/system/test_identity_[lft]*.py::*[[]servers[]]",
         "tests/system/test_identity_mariadb.py::*",
+        "tests/system/test_identity_deadlocks.py::*",
         "tests/system/test_limits_records.py::*",
         "tests/settings/test_servers.py::*",
     ),

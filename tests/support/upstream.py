@@ -64,6 +64,24 @@ def answering(data: bytes, *, close: bool = False) -> Script:
     return script
 
 
+def flooding(stalled: threading.Event, most: int) -> Script:
+    """A script that answers with *most* bytes; says when nobody takes them for half a second."""
+
+    async def script(
+        request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % most)
+        for _ in range(most // 65_536):
+            writer.write(bytes(65_536))
+            try:
+                await asyncio.wait_for(writer.drain(), 0.5)
+            except TimeoutError:
+                stalled.set()
+                await writer.drain()
+
+    return script
+
+
 @dataclass
 class Upstream:
     """Serves in a thread with a loop of its own until :meth:`stop`."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from tests.support.process import GatewayProcess, new_gateway
-from tests.support.raw import Reply, request
-from tests.support.upstream import Upstream, answering
+from tests.support.raw import RawClient, Reply, request
+from tests.support.upstream import Upstream, answering, flooding
 
 CONFIGURATION = """
 services:
@@ -62,6 +63,10 @@ def test_every_server_serves_the_same_gateway(
         login = ask("GET", "/admin/login/")
         upstream.script = answering(BEGUN, close=True)
         broken = ask("GET", "/open/a")
+        upstream.script = flooding(stalled := threading.Event(), 64 * 1024 * 1024)
+        with RawClient(prepared.port) as slow:
+            slow.send(b"GET /open/a HTTP/1.1\r\nHost: gateway.test\r\n\r\n")
+            held_back = stalled.wait(20)
     assert (answered.status, answered.body, answered.get("x-own")) == (201, b"hello", "1")
     assert (upstream.requests[0].target, upstream.requests[0].body) == ("/open/b?x=%2f", b"content")
     assert (refused.status, refused.get("x-gateway-error")) == (401, "missing_credentials")
@@ -71,4 +76,4 @@ def test_every_server_serves_the_same_gateway(
     assert json.loads(missing.body)["request_id"] == missing.get("x-request-id")
     assert answered.get("x-frame-options") == ""
     assert (login.status, b"password" in login.body) == (200, True)
-    assert (broken.status, broken.complete) == (200, False)
+    assert (broken.status, broken.complete, held_back) == (200, False, True)

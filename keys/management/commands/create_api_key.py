@@ -20,6 +20,7 @@ from audit.recorder import acting_as
 from keys.digest import GeneratedKey
 from keys.durations import parse_duration
 from keys.models import ApiKey, Consumer
+from runtime.transactions import repeated
 
 _ACTOR = "create_api_key"
 
@@ -48,8 +49,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         expires_at = _moment(options["expires_in"])
         try:
-            with acting_as(_ACTOR, "command"), transaction.atomic():
-                key, generated = _create(options, expires_at)
+            key, generated = _create(options, expires_at)
         except ValidationError as error:
             raise CommandError("\n".join(_sentences(error))) from error
         if not key.consumer.enabled:
@@ -61,7 +61,13 @@ class Command(BaseCommand):
             self.stdout.write(generated.text)
 
 
+@repeated
 def _create(options: dict[str, Any], expires_at: datetime | None) -> tuple[ApiKey, GeneratedKey]:
+    with acting_as(_ACTOR, "command"), transaction.atomic():
+        return _created(options, expires_at)
+
+
+def _created(options: dict[str, Any], expires_at: datetime | None) -> tuple[ApiKey, GeneratedKey]:
     name = options["consumer"]
     consumer = Consumer.objects.filter(name=name).first()
     if consumer is None:
