@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, settings
 from tests import servers
 from tests.django_settings import ENVIRONMENT
 from tests.servers import Server
-from tests.support import commands, databases, scheduling
+from tests.support import commands, scheduling, sqlite_files
 from tests.support.upstream import Upstream
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def django_db_keepdb() -> bool:
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings: None) -> None:
     """A copy of the one database that was migrated for the whole run."""
-    databases.copy(databases.migrated(), Path(connection.settings_dict["TEST"]["NAME"]))
+    sqlite_files.copy(sqlite_files.migrated(), Path(connection.settings_dict["TEST"]["NAME"]))
 
 
 @pytest.fixture(scope="session")
@@ -102,7 +102,7 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
 
 
 def _restore(_: TransactionTestCase) -> None:
-    databases.copy(databases.migrated(), Path(connection.settings_dict["NAME"]))
+    sqlite_files.copy(sqlite_files.migrated(), Path(connection.settings_dict["NAME"]))
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests import servers
-from tests.support import commands, databases
+from tests.support import commands, sqlite_files
 from tests.support.raw import Reply, request
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -70,7 +70,7 @@ class GatewayProcess:
 
     def query(self, sql: str) -> list[Any]:
         """Rows of this gateway's SQLite file."""
-        path = Path(self.environment["VAR_DIRECTORY"]) / databases.NAME
+        path = Path(self.environment["VAR_DIRECTORY"]) / sqlite_files.NAME
         with closing(sqlite3.connect(path, timeout=10)) as connection:
             return connection.execute(sql).fetchall()
 
@@ -133,8 +133,8 @@ class GatewayProcess:
     def copy(self, directory: Path, extra: Mapping[str, str] | None = None) -> GatewayProcess:
         """Another gateway, not started, with what is in this one's SQLite file now."""
         var = directory / "var"
-        databases.copy(
-            Path(self.environment["VAR_DIRECTORY"]) / databases.NAME, var / databases.NAME
+        sqlite_files.copy(
+            Path(self.environment["VAR_DIRECTORY"]) / sqlite_files.NAME, var / sqlite_files.NAME
         )
         environment = {**self.environment, "VAR_DIRECTORY": str(var), **(extra or {})}
         return GatewayProcess(directory, servers.find_free_port(), environment)
@@ -161,5 +161,5 @@ def new_gateway(directory: Path, extra: Mapping[str, str] | None = None) -> Gate
     if "DATABASE_URL" in gateway.environment:
         gateway.manage("migrate", "--verbosity", "0")
     else:
-        databases.copy(databases.migrated(), directory / "var" / databases.NAME)
+        sqlite_files.copy(sqlite_files.migrated(), directory / "var" / sqlite_files.NAME)
     return gateway
