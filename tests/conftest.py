@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.db import connection, connections
@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, settings
 from tests import servers
 from tests.django_settings import ENVIRONMENT
 from tests.servers import Server
-from tests.support import commands, databases, scheduling
+from tests.support import commands, scheduling, sqlite_files
+from tests.support.upstream import Upstream
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -84,7 +85,7 @@ def django_db_keepdb() -> bool:
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings: None) -> None:
     """A copy of the one database that was migrated for the whole run."""
-    databases.copy(databases.migrated(), Path(connection.settings_dict["TEST"]["NAME"]))
+    sqlite_files.copy(sqlite_files.migrated(), Path(connection.settings_dict["TEST"]["NAME"]))
 
 
 @pytest.fixture(scope="session")
@@ -101,7 +102,7 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
 
 
 def _restore(_: TransactionTestCase) -> None:
-    databases.copy(databases.migrated(), Path(connection.settings_dict["NAME"]))
+    sqlite_files.copy(sqlite_files.migrated(), Path(connection.settings_dict["NAME"]))
 
 
 @pytest.fixture
@@ -128,6 +129,35 @@ def gateway_environment(tmp_path: Path) -> dict[str, str]:
         "VAR_DIRECTORY": str(tmp_path / "var"),
         "PYTHONWARNINGS": "default",
     }
+
+
+@pytest.fixture
+def announced() -> Iterator[list[Any]]:
+    """What announced a change of the configuration, as it comes."""
+    from routing.signals import configuration_changed
+
+    seen: list[Any] = []
+
+    def note(sender: Any, **_: Any) -> None:
+        seen.append(sender)
+
+    configuration_changed.connect(note)
+    yield seen
+    configuration_changed.disconnect(note)
+
+
+@pytest.fixture(scope="session")
+def _upstream() -> Iterator[Upstream]:
+    upstream = Upstream()
+    yield upstream
+    upstream.stop()
+
+
+@pytest.fixture
+def upstream(_upstream: Upstream) -> Upstream:
+    """A scripted upstream of the session, fresh for the test."""
+    _upstream.reset()
+    return _upstream
 
 
 @pytest.fixture(scope="session")

@@ -198,6 +198,9 @@ class Pace:
 
 def has_left(transport: asyncio.Transport) -> bool:
     """Whether the peer has ended its side, read or not: for transports that do not read."""
+    socket = transport.get_extra_info("socket")
+    if socket is None or socket.fileno() < 0:
+        return True  # It is closed, and its protocol will hear of it.
     poll = select.poll()
-    poll.register(transport.get_extra_info("socket").fileno(), select.POLLRDHUP)
+    poll.register(socket.fileno(), select.POLLRDHUP)
     return any(events & _LEFT for _, events in poll.poll(0))

@@ -12,8 +12,8 @@ from pytest_django import DjangoDbBlocker
 
 from audit.models import AuditEntry
 from keys.models import ArchivedApiKey
-from proxying.models import BreakerOverride, BreakerState, InstanceHealth
-from quotas.models import Plan, RateLimit, RateLimitRecord, RateLimitRollup
+from proxying.models import BreakerOverride, InstanceHealth
+from quotas.models import RateLimitRollup
 from routing.models import Revision, RevisionHead
 from tests.models import world
 from tests.support.clients import signed_in
@@ -29,18 +29,9 @@ def everything(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Ite
 
 def _make_everything() -> None:
     now = timezone.now()
-    backend = world.service("billing", "http://10.0.0.1")
-    row = world.route("invoices", service=backend)
-    RateLimit.objects.create(route=row, limit=10)
     world.api_key("acme", name="old").delete()
-    world.api_key("acme", name="ci")
-    window = {"identifier": "acme", "window_type": "minute", "route": "invoices", "node": "n"}
-    RateLimitRecord.objects.create(**window, window_start=now, first_at=now, last_at=now)
+    world.a_row_of_most()
     RateLimitRollup.objects.create(window_type="hour", window_start=now, route="invoices")
-    Plan.objects.create(name="bronze", daily=1000)
-    BreakerState.objects.create(
-        service="billing", instance="http://10.0.0.1", node="n", changed_at=now, reported_at=now
-    )
     instance = {"service": "billing", "instance": "http://10.0.0.1"}
     BreakerOverride.objects.create(**instance, action="reset")
     InstanceHealth.objects.create(

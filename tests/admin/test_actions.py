@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,7 +15,6 @@ from keys.digest import hash_api_key
 from keys.models import ApiKey, Consumer
 from routing import revision
 from routing.models import Revision, Route
-from routing.signals import configuration_changed
 from tests.admin.conftest import grant
 from tests.models import world
 
@@ -31,18 +29,6 @@ def act(client: Client, url: str, name: str, *rows: models.Model) -> Any:
 
 def said(answer: Any) -> list[str]:
     return [str(message) for message in get_messages(answer.wsgi_request)]
-
-
-@pytest.fixture
-def announced() -> Iterator[list[Any]]:
-    seen: list[Any] = []
-
-    def note(sender: Any, **_: Any) -> None:
-        seen.append(sender)
-
-    configuration_changed.connect(note)
-    yield seen
-    configuration_changed.disconnect(note)
 
 
 def test_disabling_routes_is_one_write_recorded_for_each(

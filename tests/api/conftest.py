@@ -9,11 +9,9 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
-from django.utils import timezone
 from pytest_django import DjangoDbBlocker
 
-from proxying.models import BreakerState
-from quotas.models import Plan, RateLimit, RateLimitRecord
+from quotas.models import RateLimit
 from routing import revision
 from tests.models import world
 from tests.support.clients import signed_in
@@ -87,15 +85,6 @@ def everything(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Ite
 
 
 def _make_everything() -> None:
-    now = timezone.now()
-    backend = world.service("billing", "http://10.0.0.1")
-    RateLimit.objects.create(route=world.route("invoices", service=backend), limit=10)
-    key = world.api_key("acme", name="ci")
+    key = world.a_row_of_most()
     RateLimit.objects.create(consumer=key.consumer, limit=100)
-    Plan.objects.create(name="bronze", daily=1000)
-    window = {"identifier": "acme", "window_type": "minute", "route": "invoices", "node": "n"}
-    RateLimitRecord.objects.create(**window, window_start=now, first_at=now, last_at=now)
-    BreakerState.objects.create(
-        service="billing", instance="http://10.0.0.1", node="n", changed_at=now, reported_at=now
-    )
     revision.publish("command", "setup")

@@ -2,44 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import struct
-import threading
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
-from websockets.asyncio.server import ServerConnection, serve
+from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+
+from tests.support.websocket import ThreadedServer
 
 LARGEST = 32 * 1024 * 1024
 _MASK = b"\x11\x22\x33\x44"
 
 
-class Echo:
+class Echo(ThreadedServer):
     """Gives back every message; agrees to permessage-deflate where it is offered."""
 
-    def __init__(self) -> None:
-        self.port = 0
-        self._loop = asyncio.new_event_loop()
-        self._stopping = asyncio.Event()
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._run(),))
-        self._thread.start()
-        assert self._ready.wait(20)
-
-    def stop(self) -> None:
-        """Close every connection and end the thread."""
-        self._loop.call_soon_threadsafe(self._stopping.set)
-        self._thread.join()
-        self._loop.close()
-
-    async def _run(self) -> None:
-        async with serve(
-            self._echo, "127.0.0.1", max_size=LARGEST, ping_interval=None, close_timeout=2
-        ) as server:
-            self.port = next(iter(server.sockets)).getsockname()[1]
-            self._ready.set()
-            await self._stopping.wait()
+    def _serve(self) -> AbstractAsyncContextManager[Server]:
+        return serve(self._echo, "127.0.0.1", max_size=LARGEST, ping_interval=None, close_timeout=2)
 
     async def _echo(self, connection: ServerConnection) -> None:
         try:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +12,7 @@ import pytest
 
 from tests.http2.echo import EchoServer
 from tests.servers import find_free_port
-from tests.support.process import PROJECT, GatewayProcess, new_gateway
+from tests.support.process import GatewayProcess, new_gateway
 from tests.support.upstream import Upstream
 from tests.upstream.certificates import Authority
 
@@ -60,18 +58,9 @@ class Front:
         return grpc.secure_channel(f"127.0.0.1:{self.port}", credentials)
 
 
-@pytest.fixture(scope="session")
-def _upstream() -> Iterator[Upstream]:
-    upstream = Upstream()
-    yield upstream
-    upstream.stop()
-
-
 @pytest.fixture(autouse=True)
-def upstream(_upstream: Upstream) -> Upstream:
-    """The scripted upstream, fresh."""
-    _upstream.reset()
-    return _upstream
+def _fresh(upstream: Upstream) -> None:
+    """Whether a test asks for the upstream or not."""
 
 
 @pytest.fixture(scope="session")
@@ -94,7 +83,6 @@ def front(
     authority = Authority(tmp_path_factory.mktemp("front"))
     pair = authority.issue("127.0.0.1")
     front = Front(gateway, find_free_port(), Path(authority.file))
-    log = gateway.directory / "hypercorn.log"
     command = [
         str(Path(sys.executable).parent / "hypercorn"),
         *("--config", "file:gateway_project/under_hypercorn.py"),
@@ -102,17 +90,5 @@ def front(
         *("--certfile", str(pair.certificate), "--keyfile", str(pair.key)),
         "gateway_project.asgi:application",
     ]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, cwd=PROJECT, env=gateway.environment, stdout=output, stderr=output
-        )
-    try:
-        deadline = time.monotonic() + 60
-        while not gateway.ready():
-            if process.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(log.read_text("utf-8", "replace"))
-            time.sleep(0.05)
+    with gateway.under(command):
         yield front
-    finally:
-        process.terminate()
-        process.wait(20)

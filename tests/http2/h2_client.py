@@ -5,9 +5,10 @@ from __future__ import annotations
 import socket
 import ssl
 from collections import defaultdict
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 import h2.config
 import h2.connection
@@ -25,31 +26,15 @@ class Answer:
     over: bool = False
 
 
-@dataclass
 class H2Client:
-    """One connection to 127.0.0.1:*port*, whose certificate *authority* has signed."""
+    """The client's end of *connection*, which agreed on HTTP/2."""
 
-    port: int
-    authority: Path
-    answers: dict[int, Answer] = field(default_factory=lambda: defaultdict(Answer))
-
-    def __enter__(self) -> H2Client:
-        context = ssl.create_default_context(cafile=str(self.authority))
-        context.set_alpn_protocols(["h2"])
-        plain = socket.create_connection(("127.0.0.1", self.port), timeout=_SECONDS)
-        self._socket = context.wrap_socket(plain, server_hostname="127.0.0.1")
+    def __init__(self, connection: ssl.SSLSocket) -> None:
+        self.answers: dict[int, Answer] = defaultdict(Answer)
+        self._socket = connection
         self._h2 = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding=None))
         self._h2.initiate_connection()
         self._flush()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._socket.close()
 
     def begin(self, method: str, path: str, *headers: tuple[str, str], end: bool = False) -> int:
         """Send the head of a request; the number of its stream."""
@@ -102,3 +87,13 @@ class H2Client:
 
     def _flush(self) -> None:
         self._socket.sendall(self._h2.data_to_send())
+
+
+@contextmanager
+def connected(port: int, authority: Path) -> Iterator[H2Client]:
+    """A connection to 127.0.0.1:*port*, whose certificate *authority* has signed."""
+    context = ssl.create_default_context(cafile=str(authority))
+    context.set_alpn_protocols(["h2"])
+    plain = socket.create_connection(("127.0.0.1", port), timeout=_SECONDS)
+    with context.wrap_socket(plain, server_hostname="127.0.0.1") as connection:
+        yield H2Client(connection)

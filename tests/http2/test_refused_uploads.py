@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.http2.conftest import Front
-from tests.http2.h2_client import H2Client
+from tests.http2.h2_client import connected
 from tests.support.upstream import Upstream
 
 
@@ -11,7 +11,7 @@ def test_a_refused_upload_leaves_the_connection_to_the_others(
     front: Front, upstream: Upstream
 ) -> None:
     """The five leave no room for another byte, until what they sent is taken for read."""
-    with H2Client(front.port, front.authority) as client:
+    with connected(front.port, front.authority) as client:
         numbers = [client.begin("POST", "/closed") for _ in range(5)]
         for left, number in zip(range(5, 0, -1), numbers, strict=True):
             client.send(number, bytes(client.room(number) // left))

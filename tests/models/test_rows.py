@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -22,7 +21,6 @@ from routing.document import (
 )
 from routing.errors import ConfigurationError
 from routing.models import Route, Service, ServiceInstance
-from routing.signals import configuration_changed
 from tests.models import world
 
 pytestmark = pytest.mark.django_db
@@ -137,18 +135,6 @@ def test_a_row_written_past_its_form_names_every_fault() -> None:
         ("services.billing", "retry.on"),
         ("services.billing", "retry.methods"),
     ]
-
-
-@pytest.fixture
-def announced() -> Iterator[list[Any]]:
-    seen: list[Any] = []
-
-    def note(sender: Any, **_: Any) -> None:
-        seen.append(sender)
-
-    configuration_changed.connect(note)
-    yield seen
-    configuration_changed.disconnect(note)
 
 
 def test_an_update_is_announced_once(announced: list[Any]) -> None:

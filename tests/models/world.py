@@ -7,9 +7,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.db import transaction
+from django.utils import timezone
 from pytest_django import DjangoDbBlocker
 
 from keys.models import ApiKey, Consumer
+from proxying.models import BreakerState
+from quotas.models import Plan, RateLimit, RateLimitRecord
 from routing.models import Route, Service
 
 
@@ -33,6 +36,21 @@ def api_key(consumer: str = "acme", **fields: Any) -> ApiKey:
     """A saved key of the consumer of that name."""
     owner, _ = Consumer.objects.get_or_create(name=consumer)
     return ApiKey.objects.issue(owner, **fields)[0]
+
+
+def a_row_of_most() -> ApiKey:
+    """Of what both the admin and the API show; the key of the consumer acme."""
+    now = timezone.now()
+    RateLimit.objects.create(
+        route=route("invoices", service=service("billing", "http://10.0.0.1")), limit=10
+    )
+    window = {"identifier": "acme", "window_type": "minute", "route": "invoices", "node": "n"}
+    RateLimitRecord.objects.create(**window, window_start=now, first_at=now, last_at=now)
+    Plan.objects.create(name="bronze", daily=1000)
+    BreakerState.objects.create(
+        service="billing", instance="http://10.0.0.1", node="n", changed_at=now, reported_at=now
+    )
+    return api_key("acme", name="ci")
 
 
 @contextmanager

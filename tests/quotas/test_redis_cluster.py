@@ -39,13 +39,6 @@ async def client(cluster: Cluster) -> AsyncIterator[Client]:
 
 
 @pytest.fixture
-async def owner() -> AsyncIterator[TaskOwner]:
-    owner = TaskOwner()
-    yield owner
-    await owner.stop()
-
-
-@pytest.fixture
 async def store(client: Client, owner: TaskOwner) -> RedisStore:
     return new_store(client, owner)
 

@@ -45,13 +45,6 @@ async def client(redis_server: Server) -> AsyncIterator[Client]:
 
 
 @pytest.fixture
-async def owner() -> AsyncIterator[TaskOwner]:
-    owner = TaskOwner()
-    yield owner
-    await owner.stop()
-
-
-@pytest.fixture
 async def store_of(client: Client) -> AsyncIterator[Make]:
     """Makes stores, each a worker of its own."""
     owners: list[TaskOwner] = []

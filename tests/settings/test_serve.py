@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import socket
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,16 +15,9 @@ from django.conf import settings as django_settings
 from gateway_project import serving
 from gateway_project.env import SettingsError
 from tests.servers import find_free_port
+from tests.support.commands import manage_from_the_start as manage
 
-MANAGE = Path(__file__).resolve().parents[2] / "manage.py"
 Environment = dict[str, str]
-
-
-def manage(environment: Environment, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, MANAGE, *arguments],
-        env=environment, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
 
 
 def refused(done: subprocess.CompletedProcess[str]) -> str:

@@ -2,10 +2,10 @@
 
 ``python -m tests.support.command_server SOCKET`` is the loader: it imports libraries, listens there
 and ends when its standard input does. A connection to it carries one line, a JSON object of
-``environment``, ``socket`` and ``log`` (files), and gets a process that loads Django in exactly
-that environment and listens at that socket until the connection ends. There a connection carries
-one request, a JSON object of ``arguments``, ``directory``, ``stdout`` and ``stderr`` (files), and
-is answered with the exit code. Each command is a process of its own that goes through ``manage.py``
+``environment``, ``socket`` and ``log`` (files) and ``loads``, and gets a process that loads Django
+in exactly that environment, if it ``loads``, and listens at that socket until the connection ends.
+There a connection carries one request, a JSON object of ``arguments``, ``directory``, ``stdout``
+and ``stderr`` (files), and is answered with the exit code. Each command is a process of its own that goes through ``manage.py``
 from its first line; what it saves is importing everything. Only variables that the interpreter
 itself reads at its start (``PYTHON...``) are those of the loader.
 """
@@ -106,7 +106,8 @@ def serve(life: socket.socket) -> None:
     _redirect(stdout=asked["log"], stderr=asked["log"])
     os.environ.clear()
     os.environ.update(asked["environment"])
-    load()
+    if asked["loads"]:
+        load()
     with _listening(asked["socket"]) as listener:
         connection = accepted(listener, life)
     if connection is None:

@@ -68,16 +68,22 @@ class Loader:
 
 
 class CommandServer:
-    """A process that runs ``manage.py`` in forks of itself, all in one *environment*."""
+    """A process that runs ``manage.py`` in forks of itself, all in one *environment*.
 
-    def __init__(self, loader: Loader, environment: Mapping[str, str]) -> None:
+    Each reads the settings anew unless the process *loads* them.
+    """
+
+    def __init__(
+        self, loader: Loader, environment: Mapping[str, str], *, loads: bool = True
+    ) -> None:
         self.environment = dict(environment)
         self._directory = tempfile.TemporaryDirectory(prefix="commands-")
         self._socket = Path(self._directory.name) / "socket"
         self._log = Path(self._directory.name) / "log"
         self._life = loader.connect()
         asked = {
-            "environment": self.environment, "socket": str(self._socket), "log": str(self._log)
+            "environment": self.environment, "socket": str(self._socket), "log": str(self._log),
+            "loads": loads,
         }  # fmt: skip
         self._life.sendall(json.dumps(asked).encode() + b"\n")
 
@@ -132,6 +138,23 @@ _loaders: list[Loader] = []
 _servers: list[CommandServer] = []
 
 
+def _loader() -> Loader:
+    if not _loaders:
+        _loaders.append(Loader())
+    return _loaders[0]
+
+
+def manage_from_the_start(
+    environment: Mapping[str, str], *arguments: str
+) -> subprocess.CompletedProcess[str]:
+    """Run ``manage.py`` once, with the settings read as part of it: whatever they are."""
+    server = CommandServer(_loader(), environment, loads=False)
+    try:
+        return server.run(arguments, PROJECT)
+    finally:
+        server.stop()
+
+
 def manage(
     environment: Mapping[str, str], *arguments: str, working: Path = PROJECT
 ) -> subprocess.CompletedProcess[str]:
@@ -140,9 +163,7 @@ def manage(
     if found is None:
         while len(_servers) >= _KEPT:
             _servers.pop(0).stop()
-        if not _loaders:
-            _loaders.append(Loader())
-        found = CommandServer(_loaders[0], environment)
+        found = CommandServer(_loader(), environment)
         _servers.append(found)
     return found.run(arguments, working)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests import servers
-from tests.support import commands, databases
+from tests.support import commands, sqlite_files
 from tests.support.raw import Reply, request
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -67,6 +68,12 @@ class GatewayProcess:
             self.keys[consumer] = json.loads(result.stdout)["key"]
         return self.keys[consumer]
 
+    def query(self, sql: str) -> list[Any]:
+        """Rows of this gateway's SQLite file."""
+        path = Path(self.environment["VAR_DIRECTORY"]) / sqlite_files.NAME
+        with closing(sqlite3.connect(path, timeout=10)) as connection:
+            return connection.execute(sql).fetchall()
+
     def add_operator(self) -> None:
         """The superuser ops."""
         self.manage("createsuperuser", "--noinput", "--username", "ops", "--email", "ops@localhost")
@@ -102,8 +109,13 @@ class GatewayProcess:
     @contextmanager
     def serving(self, *options: str) -> Iterator[None]:
         """Run ``serve`` until the block ends."""
+        with self.under([sys.executable, "manage.py", "serve", "--port", str(self.port), *options]):
+            yield
+
+    @contextmanager
+    def under(self, command: list[str]) -> Iterator[None]:
+        """Run *command*, which serves at this gateway's port, until the block ends."""
         log = self.directory / "serve.log"
-        command = [sys.executable, "manage.py", "serve", "--port", str(self.port), *options]
         with log.open("ab") as output:
             self.process = subprocess.Popen(
                 command, cwd=PROJECT, env=self.environment, stdout=output, stderr=output
@@ -112,7 +124,7 @@ class GatewayProcess:
             deadline = time.monotonic() + _START_SECONDS
             while not (ready := self.ready()) or ready["status"] == "starting":
                 if self.process.poll() is not None or time.monotonic() > deadline:
-                    pytest.fail(f"serve did not start: {log.read_text('utf-8', 'replace')}")
+                    pytest.fail(f"{command} did not start: {log.read_text('utf-8', 'replace')}")
                 time.sleep(0.05)
             yield
         finally:
@@ -121,8 +133,8 @@ class GatewayProcess:
     def copy(self, directory: Path, extra: Mapping[str, str] | None = None) -> GatewayProcess:
         """Another gateway, not started, with what is in this one's SQLite file now."""
         var = directory / "var"
-        databases.copy(
-            Path(self.environment["VAR_DIRECTORY"]) / databases.NAME, var / databases.NAME
+        sqlite_files.copy(
+            Path(self.environment["VAR_DIRECTORY"]) / sqlite_files.NAME, var / sqlite_files.NAME
         )
         environment = {**self.environment, "VAR_DIRECTORY": str(var), **(extra or {})}
         return GatewayProcess(directory, servers.find_free_port(), environment)
@@ -149,5 +161,5 @@ def new_gateway(directory: Path, extra: Mapping[str, str] | None = None) -> Gate
     if "DATABASE_URL" in gateway.environment:
         gateway.manage("migrate", "--verbosity", "0")
     else:
-        databases.copy(databases.migrated(), directory / "var" / databases.NAME)
+        sqlite_files.copy(sqlite_files.migrated(), directory / "var" / sqlite_files.NAME)
     return gateway

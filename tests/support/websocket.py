@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+from abc import ABC, abstractmethod
+from contextlib import AbstractAsyncContextManager
 from http import HTTPStatus
 
 from websockets.asyncio.server import Server, ServerConnection, serve
@@ -14,23 +16,46 @@ from websockets.http11 import Request, Response
 _LARGEST = 4 * 1024 * 1024
 
 
-class WebSocketUpstream:
-    """Echoes; ``/close`` closes with 4001, ``/die`` drops the connection at the first message,
-    ``/fragments`` tells the sizes of a message's fragments and sends such, ``/ping`` pings and
-    tells of the pong, ``/refuse`` answers the handshake with 403.
-    """
+class ThreadedServer(ABC):
+    """A server on a thread of its own, which has begun when this is made."""
 
     def __init__(self) -> None:
         self.port = 0
-        self.handshakes: list[Request] = []
-        self.ended: queue.Queue[int | None] = queue.Queue()
-        """How each connection ended: its close code, 1006 where there was none."""
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._run(),))
         self._thread.start()
         assert self._ready.wait(20)
+
+    def stop(self) -> None:
+        """Close every connection and end the thread."""
+        self._loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join()
+        self._loop.close()
+
+    @abstractmethod
+    def _serve(self) -> AbstractAsyncContextManager[Server]:
+        """The server, while the block runs."""
+
+    async def _run(self) -> None:
+        async with self._serve() as server:
+            self.port = next(iter(server.sockets)).getsockname()[1]
+            self._ready.set()
+            await self._stopping.wait()
+
+
+class WebSocketUpstream(ThreadedServer):
+    """Echoes; ``/close`` closes with 4001, ``/die`` drops the connection at the first message,
+    ``/fragments`` tells the sizes of a message's fragments and sends such, ``/ping`` pings and
+    tells of the pong, ``/refuse`` answers the handshake with 403.
+    """
+
+    def __init__(self) -> None:
+        self.handshakes: list[Request] = []
+        self.ended: queue.Queue[int | None] = queue.Queue()
+        """How each connection ended: its close code, 1006 where there was none."""
+        super().__init__()
 
     @property
     def url(self) -> str:
@@ -42,24 +67,15 @@ class WebSocketUpstream:
         self.handshakes.clear()
         self.ended = queue.Queue()
 
-    def stop(self) -> None:
-        """Close every connection and end the thread."""
-        self._loop.call_soon_threadsafe(self._stopping.set)
-        self._thread.join()
-        self._loop.close()
-
-    async def _run(self) -> None:
-        async with serve(
+    def _serve(self) -> AbstractAsyncContextManager[Server]:
+        return serve(
             self._handle,
             "127.0.0.1",
             process_request=self._greet,
             select_subprotocol=lambda _, offered: next(iter(offered), None),
             max_size=_LARGEST,
             close_timeout=1,
-        ) as server:
-            self.port = _port(server)
-            self._ready.set()
-            await self._stopping.wait()
+        )
 
     def _greet(self, connection: ServerConnection, request: Request) -> Response | None:
         self.handshakes.append(request)
@@ -98,8 +114,3 @@ class WebSocketUpstream:
     async def _ping(self, connection: ServerConnection) -> None:
         await (await connection.ping(b"are you there"))
         await connection.send("pong came")
-
-
-def _port(server: Server) -> int:
-    port: int = next(iter(server.sockets)).getsockname()[1]
-    return port

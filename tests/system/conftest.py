@@ -55,18 +55,9 @@ routes:
 """
 
 
-@pytest.fixture(scope="session")
-def _upstream() -> Iterator[Upstream]:
-    upstream = Upstream()
-    yield upstream
-    upstream.stop()
-
-
 @pytest.fixture(autouse=True)
-def upstream(_upstream: Upstream) -> Upstream:
-    """The scripted upstream behind every live route, fresh for each test."""
-    _upstream.reset()
-    return _upstream
+def _fresh(upstream: Upstream) -> None:
+    """Whether a test asks for the upstream or not."""
 
 
 @pytest.fixture(scope="package")

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pymysql
-import pytest
 
 from tests.servers import Server
 from tests.support.process import PASSWORD, GatewayProcess, new_gateway
@@ -103,16 +100,6 @@ def code(reply: Reply) -> str:
 def codes(gateway: GatewayProcess, key: str, number: int = 10) -> set[str]:
     """What *number* requests on connections of their own are answered: all workers are met."""
     return {code(ask(gateway, key)) for _ in range(number)}
-
-
-def wait_until(condition: Callable[[], bool], seconds: float) -> float:
-    """Ask again until *condition* is true; how long it took. Fails after *seconds*."""
-    began = time.monotonic()
-    while not condition():
-        if time.monotonic() - began > seconds:
-            pytest.fail(f"not so after {seconds} s")
-        time.sleep(0.02)
-    return time.monotonic() - began
 
 
 def asked(gateway: GatewayProcess, expression: str, imports: str = "") -> Any:

@@ -10,7 +10,8 @@ import pytest
 
 from tests.support.load import Load
 from tests.support.process import GatewayProcess
-from tests.system.identity import api, ask, asked, code, codes, get, new_key, wait_until
+from tests.support.waiting import wait_until
+from tests.system.identity import api, ask, asked, code, codes, get, new_key
 
 pytestmark = pytest.mark.timeout(180)
 

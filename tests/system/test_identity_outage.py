@@ -16,7 +16,8 @@ from tests.keys import forge
 from tests.support.load import Load
 from tests.support.process import GatewayProcess, new_gateway
 from tests.support.upstream import Upstream
-from tests.system.identity import CONFIGURATION, ask, code, codes, get, wait_until
+from tests.support.waiting import wait_until
+from tests.system.identity import CONFIGURATION, ask, code, codes, get
 
 pytestmark = pytest.mark.timeout(240)
 

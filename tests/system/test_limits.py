@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import signal
-import sqlite3
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ from tests.support.flood import flood
 from tests.support.process import GatewayProcess, new_gateway
 from tests.support.raw import request
 from tests.support.upstream import Upstream
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(180)]
 
@@ -85,13 +85,6 @@ class OwnRedis:
             self.process = None
 
 
-def wait_until(reached: Callable[[], bool], seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not reached():
-        assert time.monotonic() < deadline, "it never came to be"
-        time.sleep(0.05)
-
-
 @pytest.fixture(scope="module")
 def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnRedis]:
     own = OwnRedis(tmp_path_factory.mktemp("redis"))
@@ -141,12 +134,6 @@ def degraded(gateway: GatewayProcess) -> float:
     name = "gateway_limiter_degraded_workers "
     values = [line for line in text.splitlines() if line.startswith(name)]
     return sum(float(line.removeprefix(name)) for line in values)
-
-
-def query(gateway: GatewayProcess, sql: str) -> list[Any]:
-    path = Path(gateway.environment["VAR_DIRECTORY"]) / "gateway.sqlite3"
-    with sqlite3.connect(path, timeout=10) as connection:
-        return connection.execute(sql).fetchall()
 
 
 def test_a_client_that_waits_as_told_passes(limited: GatewayProcess) -> None:
@@ -265,26 +252,13 @@ def test_a_plan_is_exact_over_workers_warns_and_survives_redis(
     result = flood(limited.port, "/free/2", 700, 16, key)
     # Those that waited for the plan to arrive count as well, once they were measured.
     counted = "SELECT sum(allowed) FROM rate_limit_records WHERE identifier = 'consumer:acme'"
-    wait_until(lambda: (query(limited, counted)[0][0] or 0) >= 500)
+    wait_until(lambda: (limited.query(counted)[0][0] or 0) >= 500)
     assert result.statuses[429] >= 200
-    passed = query(limited, counted)[0][0]
+    passed = limited.query(counted)[0][0]
     notices = "SELECT changes FROM audit_logs WHERE action = 'plan.quota_reached'"
-    wait_until(lambda: len(query(limited, notices)) == 2)
+    wait_until(lambda: len(limited.query(notices)) == 2)
     forget(own_redis.port)
     wait_until(lambda: request(limited.port, "GET", "/free/3", key).status == 429)
     assert flood(limited.port, "/free/3", 50, 4, key).statuses == {429: 50}
     assert passed <= 502
-    assert len(query(limited, notices)) == 2
-
-
-def test_with_async_off_the_record_is_there_before_the_answer(
-    tmp_path: Path, upstream: Upstream
-) -> None:
-    extra = {"RATE_LIMIT_MYSQL_ASYNC": "false", "RATE_LIMIT_RECORD_SECONDS": "60"}
-    gateway = new_gateway(tmp_path, extra)
-    gateway.apply(configuration(upstream))
-    with gateway.serving():
-        for number in range(1, 6):
-            assert request(gateway.port, "GET", "/open").status == 200
-            rows = query(gateway, "SELECT allowed FROM rate_limit_records WHERE route = 'open'")
-            assert rows == [(number,)]
+    assert len(limited.query(notices)) == 2

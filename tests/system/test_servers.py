@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.support.process import PROJECT, GatewayProcess, new_gateway
+from tests.support.process import GatewayProcess, new_gateway
 from tests.support.raw import RawClient, Reply, request
 from tests.support.upstream import Upstream, answering, flooding
 
@@ -34,25 +30,6 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, _upstream: Upstream) -> G
     )
     gateway.apply(CONFIGURATION.format(url=_upstream.url))
     return gateway
-
-
-@contextmanager
-def running(gateway: GatewayProcess, command: list[str]) -> Iterator[None]:
-    log = gateway.directory / "server.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, cwd=PROJECT, env=gateway.environment, stdout=output, stderr=output
-        )
-    try:
-        deadline = time.monotonic() + 60
-        while not gateway.ready():
-            if process.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(log.read_text("utf-8", "replace"))
-            time.sleep(0.05)
-        yield
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 def commands(port: int) -> dict[str, list[str]]:
@@ -78,7 +55,7 @@ def test_every_server_serves_the_same_gateway(
     def ask(method: str, target: str, *lines: str, body: bytes = b"") -> Reply:
         return request(prepared.port, method, target, *lines, body=body)
 
-    with running(prepared, commands(prepared.port)[server]):
+    with prepared.under(commands(prepared.port)[server]):
         answered = ask("POST", "/open/a/../b?x=%2f", body=b"content")
         refused = ask("GET", "/closed")
         allowed = ask("GET", "/closed", f"X-API-Key: {key}")

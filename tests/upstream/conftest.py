@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ import uvloop
 
 from proxying.upstream.httpx import HttpxTransport
 from tests.upstream.certificates import Authority, Pair
-from tests.upstream.h2_server import H2Server, Script
+from tests.upstream.scripts import Serve, h2_servers
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -47,21 +47,10 @@ async def transport(believing: ssl.SSLContext) -> AsyncIterator[HttpxTransport]:
 
 
 @pytest.fixture
-async def serve_h2(
-    authority: Authority, local: Pair
-) -> AsyncIterator[Callable[[Script], Awaitable[H2Server]]]:
+async def serve_h2(authority: Authority, local: Pair) -> AsyncIterator[Serve]:
     """Start an HTTP/2 upstream that runs a script."""
-    started: list[H2Server] = []
-
-    async def start(script: Script) -> H2Server:
-        server = H2Server(script, authority.context(local, alpn=["h2"]))
-        await server.start()
-        started.append(server)
-        return server
-
-    yield start
-    for server in started:
-        await server.stop()
+    async with h2_servers(authority.context(local, alpn=["h2"])) as start:
+        yield start
 
 
 @pytest.fixture

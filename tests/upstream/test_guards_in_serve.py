@@ -12,9 +12,9 @@ import pytest
 from tests.support.process import GatewayProcess, new_gateway
 from tests.support.raw import RawClient
 from tests.support.upstream import Upstream
+from tests.support.waiting import wait_until
 from tests.upstream.certificates import Authority, Pair
 from tests.upstream.h2_server import H2Server, Stream
-from tests.upstream.waiting import eventually
 
 CONFIGURATION = """
 services:
@@ -94,7 +94,7 @@ def test_a_name_at_a_denied_address_is_not_connected_to(
     assert (reply.status, reply.get("x-gateway-error")) == (502, "upstream_unreachable")
     assert not plain.requests
     line = f"localhost:{plain.port} is at no address that upstreams may have"
-    eventually(1, lambda: log(gateway).count(line))
+    wait_until(lambda: log(gateway).count(line) == 1, 10)
 
 
 def test_the_control_plane_is_reached_all_the_same(gateway: GatewayProcess) -> None:

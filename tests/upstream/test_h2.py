@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -13,21 +13,18 @@ from proxying.exchange import Bytes
 from proxying.upstream.base import (
     ConnectFailed,
     ConnectionReset,
-    Origin,
     ProtocolViolation,
     Timeouts,
-    UpstreamAnswer,
     UpstreamTimeout,
 )
 from proxying.upstream.h2 import H2Transport
 from proxying.wire.framing import FramingError
 from tests.upstream.certificates import Authority, Pair
-from tests.upstream.h2_server import H2Server, Script, Stream
-from tests.wire.scripted import PATIENT, Peer, Pieces, ScriptedUpstream, request
+from tests.upstream.h2_server import Stream
+from tests.upstream.scripts import Serve, body_of, h2_servers, hold, ok
+from tests.wire.scripted import HASTY, PATIENT, Peer, Pieces, ScriptedUpstream, request
 from tests.wire.test_both_ways import Dialogue
 
-Serve = Callable[[Script], Awaitable[H2Server]]
-HASTY = Timeouts(connect=20, first_byte=0.05, read=0.05, total=20)
 REFUSED_STREAM = 7
 
 
@@ -41,44 +38,16 @@ async def transport(believing: ssl.SSLContext) -> AsyncIterator[H2Transport]:
 
 
 @pytest.fixture
-async def serve(authority: Authority, local: Pair) -> AsyncIterator[Serve]:
+async def serve() -> AsyncIterator[Serve]:
     """Start an HTTP/2 upstream without TLS that runs a script."""
-    started: list[H2Server] = []
-
-    async def start(script: Script) -> H2Server:
-        server = H2Server(script, None)
-        await server.start()
-        started.append(server)
-        return server
-
-    yield start
-    for server in started:
-        await server.stop()
-
-
-async def ok(stream: Stream) -> None:
-    await stream.ended.wait()
-    stream.respond((":status", "200"), ("content-length", "2"))
-    stream.send(b"ok", end=True)
-
-
-async def hold(stream: Stream) -> None:
-    """Begin an answer and never end it."""
-    stream.respond((":status", "200"))
-    stream.send(b"begun")
+    async with h2_servers(None) as start:
+        yield start
 
 
 async def silent(stream: Stream) -> None:
     """Say nothing, but to ``/ok``."""
     if dict(stream.headers)[b":path"] == b"/ok":
         await ok(stream)
-
-
-async def body_of(answer: UpstreamAnswer) -> bytes:
-    pieces = []
-    while piece := await answer.read():
-        pieces.append(piece)
-    return b"".join(pieces)
 
 
 async def test_a_request_is_sent_as_it_was_given(serve: Serve, transport: H2Transport) -> None:
@@ -308,22 +277,6 @@ async def test_an_error_of_the_body_reaches_the_caller(
     assert transport.open == 1
 
 
-@pytest.mark.parametrize("how", ["reset", "abort"])
-async def test_what_breaks_off_upstream_breaks_the_answer_off(
-    serve: Serve, transport: H2Transport, how: str
-) -> None:
-    upstream = await serve(hold)
-    answer = await transport.send(upstream.origin, request(), PATIENT)
-    assert await answer.read() == b"begun"
-    if how == "reset":
-        upstream.streams[0].reset(2)
-    else:
-        upstream.connections[0].transport.abort()
-    for _ in range(2):
-        with pytest.raises(ConnectionReset):
-            await answer.read()
-
-
 async def test_a_length_that_is_not_kept_breaks_the_answer_off(
     serve: Serve, transport: H2Transport
 ) -> None:
@@ -401,18 +354,6 @@ async def test_a_refused_upload_is_a_failed_connection(
         await transport.send(upstream.origin, request("POST", body=Bytes(b"a")), PATIENT)
 
 
-async def test_an_idle_connection_that_was_closed_is_not_used(
-    serve: Serve, transport: H2Transport
-) -> None:
-    upstream = await serve(ok)
-    for used in (1, 2):
-        answer = await transport.send(upstream.origin, request("POST"), PATIENT)
-        assert await body_of(answer) == b"ok"
-        assert len(upstream.connections) == used
-        upstream.connections[-1].transport.abort()
-        await upstream.connections[-1].gone.wait()
-
-
 async def test_time_runs_out_at_the_head_and_in_the_body(
     serve: Serve, transport: H2Transport
 ) -> None:
@@ -458,22 +399,6 @@ async def test_interim_answers_without_end_are_a_violation(
 
     with pytest.raises(ProtocolViolation):
         await transport.send((await serve(script)).origin, request(), PATIENT)
-
-
-async def test_a_refused_address_is_not_connected_to(serve: Serve) -> None:
-    upstream = await serve(ok)
-    transport = H2Transport(allowed=lambda _: False)
-    origin = Origin("http", "localhost", upstream.origin.port, b"localhost")
-    with pytest.raises(ConnectFailed):
-        await transport.send(origin, request(), PATIENT)
-    assert not upstream.connections
-    await transport.close()
-
-
-async def test_nobody_listening_is_a_failed_connection(transport: H2Transport) -> None:
-    for scheme in ("http", "https"):
-        with pytest.raises(ConnectFailed):
-            await transport.send(Origin(scheme, "127.0.0.1", 1, b"a"), request(), PATIENT)
 
 
 async def test_closing_the_transport_breaks_what_runs_off(serve: Serve) -> None:

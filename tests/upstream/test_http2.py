@@ -4,49 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable
 
 import pytest
 
 from proxying.errors import ClientGone
 from proxying.exchange import Bytes
 from proxying.upstream.base import (
-    ConnectFailed,
-    ConnectionReset,
-    Origin,
     Timeouts,
-    UpstreamAnswer,
     UpstreamTimeout,
 )
 from proxying.upstream.httpx import HttpxTransport
 from proxying.wire.framing import FramingError
-from tests.upstream.h2_server import H2Server, Script, Stream
-from tests.wire.scripted import HASTY, PATIENT, Pieces, request
-
-ServeH2 = Callable[[Script], Awaitable[H2Server]]
-
-
-async def ok(stream: Stream) -> None:
-    await stream.ended.wait()
-    stream.respond((":status", "200"), ("content-length", "2"))
-    stream.send(b"ok", end=True)
-
-
-async def hold(stream: Stream) -> None:
-    """Begin an answer and never end it."""
-    stream.respond((":status", "200"))
-    stream.send(b"begun")
-
-
-async def body_of(answer: UpstreamAnswer) -> bytes:
-    pieces = []
-    while piece := await answer.read():
-        pieces.append(piece)
-    return b"".join(pieces)
+from tests.upstream.h2_server import Stream
+from tests.upstream.scripts import Serve, body_of, hold, ok
+from tests.wire.scripted import PATIENT, Pieces, request
 
 
 async def test_a_request_is_sent_as_it_was_given(
-    serve_h2: ServeH2, transport: HttpxTransport
+    serve_h2: Serve, transport: HttpxTransport
 ) -> None:
     upstream = await serve_h2(ok)
     headers = [
@@ -65,7 +40,7 @@ async def test_a_request_is_sent_as_it_was_given(
 
 
 async def test_an_answer_keeps_order_duplicates_and_bytes(
-    serve_h2: ServeH2, transport: HttpxTransport
+    serve_h2: Serve, transport: HttpxTransport
 ) -> None:
     async def script(stream: Stream) -> None:
         stream.connection.h2.send_headers(
@@ -81,7 +56,7 @@ async def test_an_answer_keeps_order_duplicates_and_bytes(
 
 
 async def test_no_cookie_of_one_answer_goes_into_the_next_request(
-    serve_h2: ServeH2, transport: HttpxTransport
+    serve_h2: Serve, transport: HttpxTransport
 ) -> None:
     async def script(stream: Stream) -> None:
         stream.respond(
@@ -99,7 +74,7 @@ async def test_no_cookie_of_one_answer_goes_into_the_next_request(
 
 @pytest.mark.parametrize("size", [None, 6])
 async def test_a_body_is_streamed(
-    serve_h2: ServeH2, transport: HttpxTransport, size: int | None
+    serve_h2: Serve, transport: HttpxTransport, size: int | None
 ) -> None:
     upstream = await serve_h2(ok)
     asked = request("POST", body=Pieces(b"abc", b"def", size=size))
@@ -110,7 +85,7 @@ async def test_a_body_is_streamed(
 
 
 async def test_the_upload_starts_before_the_body_is_complete(
-    serve_h2: ServeH2, transport: HttpxTransport
+    serve_h2: Serve, transport: HttpxTransport
 ) -> None:
     arrived = asyncio.Event()
 
@@ -127,9 +102,7 @@ async def test_the_upload_starts_before_the_body_is_complete(
     await body.stopped.wait()
 
 
-async def test_an_answer_streams_piece_by_piece(
-    serve_h2: ServeH2, transport: HttpxTransport
-) -> None:
+async def test_an_answer_streams_piece_by_piece(serve_h2: Serve, transport: HttpxTransport) -> None:
     following = asyncio.Event()
 
     async def script(stream: Stream) -> None:
@@ -145,7 +118,7 @@ async def test_an_answer_streams_piece_by_piece(
 
 
 async def test_an_answer_let_go_takes_its_connection_and_no_other(
-    serve_h2: ServeH2, transport: HttpxTransport
+    serve_h2: Serve, transport: HttpxTransport
 ) -> None:
     upstream = await serve_h2(hold)
     kept, dropped = [await transport.send(upstream.origin, request(), PATIENT) for _ in range(2)]
@@ -157,7 +130,7 @@ async def test_an_answer_let_go_takes_its_connection_and_no_other(
 
 
 async def test_many_cancelled_exchanges_leave_the_transport_usable(
-    serve_h2: ServeH2, transport: HttpxTransport
+    serve_h2: Serve, transport: HttpxTransport
 ) -> None:
     waiting = asyncio.Event()
 
@@ -180,7 +153,7 @@ async def test_many_cancelled_exchanges_leave_the_transport_usable(
 
 
 async def test_trailers_are_dropped_and_the_body_is_whole(
-    serve_h2: ServeH2, transport: HttpxTransport
+    serve_h2: Serve, transport: HttpxTransport
 ) -> None:
     async def script(stream: Stream) -> None:
         stream.respond((":status", "200"), ("content-type", "application/grpc"))
@@ -192,43 +165,8 @@ async def test_trailers_are_dropped_and_the_body_is_whole(
     assert b"grpc-status" not in dict(answer.headers)
 
 
-async def test_a_stream_that_is_reset_breaks_the_answer_off(
-    serve_h2: ServeH2, transport: HttpxTransport
-) -> None:
-    upstream = await serve_h2(hold)
-    answer = await transport.send(upstream.origin, request(), PATIENT)
-    assert await answer.read() == b"begun"
-    upstream.streams[0].reset()
-    for _ in range(2):
-        with pytest.raises(ConnectionReset):
-            await answer.read()
-
-
-async def test_an_upstream_that_dies_breaks_the_answer_off(
-    serve_h2: ServeH2, transport: HttpxTransport
-) -> None:
-    upstream = await serve_h2(hold)
-    answer = await transport.send(upstream.origin, request(), PATIENT)
-    assert await answer.read() == b"begun"
-    upstream.connections[0].transport.abort()
-    with pytest.raises(ConnectionReset):
-        await answer.read()
-
-
-async def test_an_idle_connection_that_was_closed_is_not_used(
-    serve_h2: ServeH2, transport: HttpxTransport
-) -> None:
-    upstream = await serve_h2(ok)
-    for used in (1, 2):
-        answer = await transport.send(upstream.origin, request("POST"), PATIENT)
-        assert await body_of(answer) == b"ok"
-        assert len(upstream.connections) == used
-        upstream.connections[-1].transport.abort()
-        await upstream.connections[-1].gone.wait()
-
-
 async def test_a_connection_that_nobody_uses_is_closed(
-    serve_h2: ServeH2, believing: ssl.SSLContext
+    serve_h2: Serve, believing: ssl.SSLContext
 ) -> None:
     upstream = await serve_h2(ok)
     transport = HttpxTransport(idle_seconds=0.05, tls=believing)
@@ -240,7 +178,7 @@ async def test_a_connection_that_nobody_uses_is_closed(
 
 
 async def test_time_runs_out_at_the_head_and_in_the_body(
-    serve_h2: ServeH2, transport: HttpxTransport
+    serve_h2: Serve, transport: HttpxTransport
 ) -> None:
     async def silent(stream: Stream) -> None:
         if dict(stream.headers)[b":path"] == b"/begin":
@@ -260,7 +198,7 @@ async def test_time_runs_out_at_the_head_and_in_the_body(
 
 
 async def test_more_exchanges_than_connections_wait_their_turn(
-    serve_h2: ServeH2, transport: HttpxTransport
+    serve_h2: Serve, transport: HttpxTransport
 ) -> None:
     upstream = await serve_h2(hold)
     held = [await transport.send(upstream.origin, request(), PATIENT) for _ in range(2)]
@@ -274,7 +212,7 @@ async def test_more_exchanges_than_connections_wait_their_turn(
 
 
 async def test_an_error_of_the_body_reaches_the_caller(
-    serve_h2: ServeH2, transport: HttpxTransport
+    serve_h2: Serve, transport: HttpxTransport
 ) -> None:
     async def script(stream: Stream) -> None:
         await stream.ended.wait()
@@ -285,25 +223,3 @@ async def test_an_error_of_the_body_reaches_the_caller(
         await transport.send(origin, request("POST", body=gone), PATIENT)
     with pytest.raises(FramingError):
         await transport.send(origin, request("POST", body=Pieces(b"abc", size=9)), PATIENT)
-
-
-async def test_a_refused_address_is_not_connected_to(serve_h2: ServeH2) -> None:
-    upstream = await serve_h2(ok)
-    asked: list[str] = []
-
-    def refuse(address: str) -> bool:
-        asked.append(address)
-        return False
-
-    transport = HttpxTransport(allowed=refuse)
-    origin = Origin("https", "localhost", upstream.origin.port, b"localhost")
-    with pytest.raises(ConnectFailed):
-        await transport.send(origin, request(), HASTY)
-    assert "127.0.0.1" in asked
-    assert not upstream.connections
-    await transport.close()
-
-
-async def test_nobody_listening_is_a_failed_connection(transport: HttpxTransport) -> None:
-    with pytest.raises(ConnectFailed):
-        await transport.send(Origin("https", "127.0.0.1", 1, b"a"), request(), PATIENT)

@@ -21,7 +21,7 @@ import pytest
 from tests.support.process import GatewayProcess, new_gateway
 from tests.support.raw import RawClient
 from tests.support.upstream import Received, Upstream, answering
-from tests.upstream.waiting import eventually
+from tests.support.waiting import wait_until
 
 MEBI = 1024 * 1024
 LARGE = 64 * MEBI
@@ -287,8 +287,8 @@ def test_a_client_that_leaves_ends_the_upstreams_work_and_is_logged(
                     pass
             client.socket.close()
             assert peer.gone_within(1)
-    eventually(1, lambda: logged(gateway, request_id, 499))
-    eventually(1, lambda: in_flight(gateway))
+    wait_until(lambda: logged(gateway, request_id, 499) == 1, 10)
+    wait_until(lambda: in_flight(gateway) == 1, 10)
 
 
 @pytest.mark.parametrize(
@@ -347,7 +347,7 @@ def test_nothing_is_left_after_many_aborted_requests(
     crowd.script = answering(b"HTTP/1.1 200 OK\r\nContent-Length: 4096\r\n\r\n" + bytes(4096))
     crowd.requests = _Forgetful()
     storm(gateway.port, count)
-    eventually(1, lambda: in_flight(gateway))
-    eventually(0, lambda: open_sockets(gateway, gateway.port))
+    wait_until(lambda: in_flight(gateway) == 1, 10)
+    wait_until(lambda: open_sockets(gateway, gateway.port) == 0, 10)
     assert open_sockets(gateway, crowd.port) <= 16
     assert gateway.request("GET", "/crowd").status == 200

@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 import uvloop
 
 from proxying.upstream.native import NativeTransport
+from tests.wire.edges import Edge, running
 from tests.wire.scripted import Peer, Script, ScriptedUpstream
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """The loops these tests run on."""
     return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Edge]:
+    """An edge for the tests of one file."""
+    with running() as edge:
+        yield edge
+
+
+@pytest.fixture
+def edge(server: Edge) -> Edge:
+    """It, fresh for the test."""
+    server.reset()
+    return server
 
 
 @pytest.fixture

@@ -48,6 +48,13 @@ async def echo(peer: Peer) -> None:
         peer.send(LAST)
 
 
+async def begins(peer: Peer) -> None:
+    """Begin an answer and never go on."""
+    await peer.request()
+    peer.send(BEGUN)
+    await peer.gone()
+
+
 async def test_each_piece_may_depend_on_the_answer_to_the_one_before(
     serve: Serve, transport: NativeTransport
 ) -> None:
@@ -136,11 +143,6 @@ async def test_a_client_that_leaves_its_upload_ends_the_answer(
 async def test_silence_is_counted_from_the_last_piece_of_either_body(
     serve: Serve, transport: NativeTransport
 ) -> None:
-    async def script(peer: Peer) -> None:
-        await peer.request()
-        peer.send(BEGUN)
-        await peer.gone()
-
     class Slow(Pieces):
         async def read(self) -> bytes:
             await asyncio.sleep(0.1)  # together longer than the read time-out, which is the subject
@@ -148,7 +150,7 @@ async def test_silence_is_counted_from_the_last_piece_of_either_body(
 
     body = Slow(*[b"."] * 12, error=ClientGone())
     timeouts = Timeouts(connect=20, first_byte=20, read=1.0, total=20)
-    upstream = await serve(script)
+    upstream = await serve(begins)
     answer = await transport.send(upstream.origin, request("POST", body=body), timeouts)
     with pytest.raises(ClientGone):
         await answer.read()
@@ -157,13 +159,8 @@ async def test_silence_is_counted_from_the_last_piece_of_either_body(
 async def test_silence_of_both_sides_is_a_read_timeout(
     serve: Serve, transport: NativeTransport
 ) -> None:
-    async def script(peer: Peer) -> None:
-        await peer.request()
-        peer.send(BEGUN)
-        await peer.gone()
-
     body = Pieces(b"abc", size=9, wait=True)
-    origin = (await serve(script)).origin
+    origin = (await serve(begins)).origin
     answer = await transport.send(origin, request("POST", body=body), HASTY)
     with pytest.raises(UpstreamTimeout) as raised:
         await answer.read()

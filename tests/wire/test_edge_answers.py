@@ -7,31 +7,18 @@ import logging
 import queue
 import socket
 import threading
-from collections.abc import Iterator
 
 import pytest
 
 from proxying.exchange import EMPTY, Answer, Body, Bytes, Exchange, Headers
 from proxying.upstream.base import ConnectionReset
 from tests.support.raw import RawClient
-from tests.wire.edges import Edge, answer, running
+from tests.wire.edges import Edge, answer
 from tests.wire.scripted import Pieces
 
 _GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 _GET_1_0 = b"GET / HTTP/1.0\r\n\r\n"
 _LENGTH_6: Headers = [(b"content-length", b"6")]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Edge]:
-    with running() as edge:
-        yield edge
-
-
-@pytest.fixture
-def edge(server: Edge) -> Edge:
-    server.reset()
-    return server
 
 
 def give(edge: Edge, body: bytes | Body, headers: Headers | None = None, status: int = 200) -> None:

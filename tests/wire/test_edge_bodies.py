@@ -4,29 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
 
 import pytest
 
 from proxying.errors import BodyTooLarge, ClientGone
 from proxying.exchange import Answer, Exchange
 from tests.support.raw import RawClient, Reply
-from tests.wire.edges import Edge, answer, read_all, running
+from tests.wire.edges import Edge, answer, read_all
 
 _CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 _NEXT = b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Edge]:
-    with running() as edge:
-        yield edge
-
-
-@pytest.fixture
-def edge(server: Edge) -> Edge:
-    server.reset()
-    return server
 
 
 async def echo(exchange: Exchange) -> Answer:

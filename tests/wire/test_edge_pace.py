@@ -31,12 +31,6 @@ def server() -> Iterator[Edge]:
         yield edge
 
 
-@pytest.fixture
-def edge(server: Edge) -> Edge:
-    server.reset()
-    return server
-
-
 def drip(client: RawClient, data: bytes) -> None:
     """Send *data* every 20 ms until the server says something."""
     for _ in range(200):

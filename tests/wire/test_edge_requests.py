@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from proxying.exchange import Answer, Exchange
 from tests.support.raw import RawClient, Reply
-from tests.wire.edges import Edge, answer, running
+from tests.wire.edges import Edge, answer
 
 _HOST = b"Host: gateway.test\r\n"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Edge]:
-    with running() as edge:
-        yield edge
-
-
-@pytest.fixture
-def edge(server: Edge) -> Edge:
-    server.reset()
-    return server
 
 
 def say(edge: Edge, data: bytes) -> Reply:
