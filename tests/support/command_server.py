@@ -5,9 +5,9 @@ and ends when its standard input does. A connection to it carries one line, a JS
 ``environment``, ``socket`` and ``log`` (files) and ``loads``, and gets a process that loads Django
 in exactly that environment, if it ``loads``, and listens at that socket until the connection ends.
 There a connection carries one request, a JSON object of ``arguments``, ``directory``, ``stdout``
-and ``stderr`` (files), and is answered with the exit code. Each command is a process of its own that
-goes through ``manage.py`` from its first line; what it saves is importing everything. Only variables that the interpreter
-itself reads at its start (``PYTHON...``) are those of the loader.
+and ``stderr`` (files), and is answered with the exit code. Each command is a process of its own
+that goes through ``manage.py`` from its first line; what it saves is importing everything. Only
+variables that the interpreter itself reads at its start (``PYTHON...``) are those of the loader.
 """
 
 from __future__ import annotations
