@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import IO, Any, Final, NoReturn
 
 from gateway_project.scheduling import collect_seldom
+from tests.support.as_installed import leave_out_requests
 
 _LIBRARIES: Final = (
     "cryptography.hazmat.primitives.serialization", "csp.constants", "csp.middleware",
@@ -46,6 +47,7 @@ _LIBRARIES: Final = (
 def load_libraries() -> None:
     """What is the same in every environment."""
     collect_seldom()
+    leave_out_requests()
     for name in _LIBRARIES:
         import_module(name)
     gc.freeze()  # Forks share what is never collected.

@@ -33,7 +33,7 @@ routes:
     rate_limit: {{limit: {limit}, burst: {burst}, by: ip, on_store_failure: closed}}
 """
 # Longer than the default, which a busy machine may take for a failure of Redis.
-TIMEOUT = {"REDIS_TIMEOUT": "2"}
+TIMEOUT = {"REDIS_TIMEOUT": "2", "REDIS_CLUSTER_SOCKET_TIMEOUT": "2"}
 
 
 @contextmanager
