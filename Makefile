@@ -15,7 +15,7 @@ PYTEST_OPTIONS ?= -n 3 --dist loadfile
 run: .venv/base.stamp
 	@exec $(BIN)/python scripts/run.py
 
-# Where PYTHONDEVMODE asks for more checks, those of memory in C are left out: there is no C here.
+# Where PYTHONDEVMODE asks for more checks, those of memory in C are left out: no C here is ours.
 # The byte code of the tests is kept in any case: each worker would make it anew, for seconds.
 test: .venv/test.stamp
 	PYTHONMALLOC=$${PYTHONMALLOC:-default} PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest $(PYTEST_OPTIONS)
@@ -36,10 +36,10 @@ services:
 native: .venv/native.stamp
 	$(BIN)/python scripts/compile.py
 
-test-native: .venv/test.stamp native
-	COMPILED_DATA_PLANE=required PYTHONMALLOC=$${PYTHONMALLOC:-default} $(BIN)/python -m pytest $(PYTEST_OPTIONS)
+test-native: native
+	COMPILED_DATA_PLANE=required $(MAKE) test
 
-bench: .venv/bench.stamp $(if $(shell command -v cc),native)
+bench: .venv/bench.stamp
 	$(BIN)/python -m benchmarks $(BENCH_OPTIONS)
 
 lock: .venv/dev.stamp

@@ -39,72 +39,67 @@ class Decoded:
     faults: tuple[Fault, ...] = ()
 
 
-def decode_document(encoded: bytes) -> Decoded:
-    """A revision's JSON. Raises ConfigurationError when it is no document of this format."""
-    try:
-        document = _decode_in_parts(encoded)
-    except msgspec.ValidationError:
-        decoded = _decode_each(msgspec.json.decode(encoded))
-    except msgspec.DecodeError as error:
-        raise ConfigurationError([Fault("", "", f"not JSON: {error}")]) from None
-    else:
-        decoded = Decoded(document)
-    if decoded.document.format != FORMAT:
-        raise ConfigurationError([Fault("", "format", f"must be {FORMAT}")])
-    return decoded
-
-
 class _Parts(msgspec.Struct):
+    """A document before its objects are read, each by a call of its own: one call for ten thousand
+    routes would keep a worker's requests waiting until it ends.
+    """
+
     format: int = FORMAT
     services: dict[str, msgspec.Raw] = {}
     routes: list[msgspec.Raw] = []
-    limits: tuple[LimitSpec, ...] = ()
+    limits: list[Any] = []
 
 
 _SERVICE = msgspec.json.Decoder(ServiceSpec)
 _ROUTE = msgspec.json.Decoder(RouteSpec)
 
 
-def _decode_in_parts(encoded: bytes) -> Document:
-    """One call for ten thousand routes would keep a worker's requests waiting until it ends."""
-    parts = msgspec.json.decode(encoded, type=_Parts)
-    return Document(
-        format=parts.format,
-        services={name: _SERVICE.decode(raw) for name, raw in parts.services.items()},
-        routes=tuple(_ROUTE.decode(raw) for raw in parts.routes),
-        limits=parts.limits,
-    )
-
-
-def _decode_each(content: Any) -> Decoded:
+def decode_document(encoded: bytes) -> Decoded:
+    """A revision's JSON. Raises ConfigurationError when it is no document of this format."""
     try:
-        whole = msgspec.convert(content, _Unread)
+        parts = msgspec.json.decode(encoded, type=_Parts)
     except msgspec.ValidationError as error:
         raise ConfigurationError([Fault("", "", str(error))]) from None
+    except msgspec.DecodeError as error:
+        raise ConfigurationError([Fault("", "", f"not JSON: {error}")]) from None
+    if parts.format != FORMAT:
+        raise ConfigurationError([Fault("", "format", f"must be {FORMAT}")])
     faults: list[Fault] = []
     services: dict[str, ServiceSpec] = {}
     routes: list[RouteSpec] = []
-    for name, raw in whole.services.items():
+    for name, raw in parts.services.items():
         try:
-            services[name] = decode_service(raw, f"services.{name}")
+            services[name] = _service(raw, name)
         except ConfigurationError as error:
-            faults.extend(error.faults)
-    for raw in whole.routes:
+            faults += error.faults
+    for raw in parts.routes:
         try:
-            routes.append(decode_route(raw, f"routes.{raw.get('name', '')}"))
+            routes.append(_route(raw))
         except ConfigurationError as error:
-            faults.extend(error.faults)
-            routes.extend(_closed(raw))
-    limits = decode_limits(whole.limits, "limits")
-    document = Document(format=whole.format, services=services, routes=tuple(routes), limits=limits)
+            content = msgspec.json.decode(raw)
+            if not isinstance(content, dict):
+                raise  # Nobody knows which requests it was to keep from the others.
+            faults += error.faults
+            routes += _closed(content)
+    limits = decode_limits(parts.limits, "limits")
+    document = Document(format=FORMAT, services=services, routes=tuple(routes), limits=limits)
     return Decoded(document, tuple(faults))
 
 
-class _Unread(msgspec.Struct):
-    format: int
-    services: dict[str, Any]
-    routes: list[dict[str, Any]]
-    limits: list[Any] = []
+def _service(raw: msgspec.Raw, name: str) -> ServiceSpec:
+    try:
+        return _SERVICE.decode(raw)
+    except msgspec.ValidationError:
+        return decode_service(msgspec.json.decode(raw), f"services.{name}")
+
+
+def _route(raw: msgspec.Raw) -> RouteSpec:
+    try:
+        return _ROUTE.decode(raw)
+    except msgspec.ValidationError:
+        content = msgspec.json.decode(raw)
+        name = content.get("name", "") if isinstance(content, dict) else ""
+        return decode_route(content, f"routes.{name}")
 
 
 def _closed(raw: Mapping[str, Any]) -> list[RouteSpec]:
@@ -112,7 +107,8 @@ def _closed(raw: Mapping[str, Any]) -> list[RouteSpec]:
     kept: dict[str, Any] = {}
     for name in _MATCHED_BY:
         try:
-            kept |= {name: msgspec.convert(raw[name], _TYPES[name])} if name in raw else {}
+            if name in raw:
+                kept[name] = msgspec.convert(raw[name], _TYPES[name])
         except msgspec.ValidationError:
             continue
     return [RouteSpec(service="", **kept)] if "path" in kept else []

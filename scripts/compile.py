@@ -47,7 +47,7 @@ def main() -> None:
         script_args=["--quiet", "build_ext", f"--build-lib={made}", f"--build-temp={work}"],
         ext_modules=mypycify(
             [f"--config-file={configuration}", *sources],
-            opt_level=os.environ.get("NATIVE_OPTIMISATION", "3"),
+            opt_level="3",
             debug_level="0",
             group_name=compiled.GROUP,
             multi_file=True,

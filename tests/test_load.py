@@ -16,6 +16,7 @@ HEAD = b"GET / HTTP/1.1\r\nHost: upstream.test\r\n\r\n"
 
 @pytest.fixture
 def upstream() -> Iterator[Upstream]:
+    """Of these tests alone: they count, and strays of others would be counted too."""
     server = Upstream()
     yield server
     server.stop()

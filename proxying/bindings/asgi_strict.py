@@ -10,12 +10,12 @@ import re
 
 from proxying.errors import BadRequest
 from proxying.exchange import Headers
+from proxying.wire.framing import holds_control
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _METHOD = re.compile(_TOKEN.decode())
 _NAME = re.compile(_TOKEN)
 _NOT_IN_QUERY = re.compile(rb"[^!-~]|#")
-_NOT_IN_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 def fault_of(method: str, query: bytes | None, headers: Headers) -> BadRequest | None:
@@ -25,6 +25,6 @@ def fault_of(method: str, query: bytes | None, headers: Headers) -> BadRequest |
     if query and _NOT_IN_QUERY.search(query):
         return BadRequest("the query holds a byte that must be escaped")
     for name, value in headers:
-        if not _NAME.fullmatch(name) or _NOT_IN_VALUE.search(value):
+        if not _NAME.fullmatch(name) or holds_control(value):
             return BadRequest("a header line is not valid")
     return None

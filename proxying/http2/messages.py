@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from proxying.exchange import Headers
 from proxying.upstream.base import UpstreamRequest
-from proxying.wire.framing import FramingError, answer_size
+from proxying.wire.framing import FramingError, answer_size, holds_control
 
 _OF_THE_CONNECTION = frozenset(
     (
@@ -25,7 +25,6 @@ _OF_THE_CONNECTION = frozenset(
     )
 )
 """Written anew, or without a place in HTTP/2 (8.2.2)."""
-_CONTROLS = bytes(range(0x09)) + bytes(range(0x0A, 0x20)) + b"\x7f"
 _BREAKS = (b"\r", b"\n", b"\0")
 
 
@@ -72,7 +71,7 @@ def answer_head(fields: Headers, *, to_head: bool) -> Head:
     if len(status) != 3 or not status.isdigit() or status < b"200":
         raise FramingError("a status that is not three digits, or not a final one")
     headers = [(name, value) for name, value in fields if not name.startswith(b":")]
-    if any(len(value.translate(None, _CONTROLS)) != len(value) for _, value in headers):
+    if any(holds_control(value) for _, value in headers):
         raise FramingError("a control byte in a value")
     lengths = [value for name, value in headers if name == b"content-length"]
     size = answer_size(lengths, [], status=int(status), to_head=to_head, http11=True)

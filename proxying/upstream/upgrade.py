@@ -82,11 +82,17 @@ class UpgradeTransport:
         except (OSError, UnicodeError) as error:
             raise ConnectFailed(str(error)) from error
 
+    def _context(self) -> ssl.SSLContext:
+        """One for all connections: making it reads every authority of the system."""
+        if self._tls is None:
+            self._tls = ssl.create_default_context()
+        return self._tls
+
     async def _connect(self, origin: Origin) -> _Connection:
         loop = asyncio.get_running_loop()
         tls: ssl.SSLContext | None = None
         if origin.scheme == "https":
-            tls = origin.link.tls or self._tls or ssl.create_default_context()
+            tls = origin.link.tls or self._context()
         allowed = self._allowed if origin.link.guarded else None
         sock = await connected_socket(origin.host, origin.port, allowed)
         try:

@@ -150,6 +150,11 @@ _CONTROLS = bytes(range(0x09)) + bytes(range(0x0A, 0x20)) + b"\x7f"
 _MAX_SIZE_DIGITS = 15
 
 
+def holds_control(value: bytes) -> bool:
+    """Whether a field value holds a byte that none may: all controls but the tab (RFC 9110 5.5)."""
+    return len(value.translate(None, _CONTROLS)) != len(value)
+
+
 def client_keeps_alive(connection: Iterable[bytes], *, http11: bool) -> bool:
     """Whether a client may send another request; HTTP/1.0 has to ask for it (RFC 9112 9.3)."""
     if http11:
@@ -163,7 +168,7 @@ def chunk_size(line: bytes) -> int:
     digits, extended, extension = line.partition(b";")
     if not 0 < len(digits) <= _MAX_SIZE_DIGITS or digits.strip(_HEX_DIGITS):
         raise FramingError("a chunk size is not a plain hexadecimal number")
-    if extended and len(extension.translate(None, _CONTROLS)) != len(extension):
+    if extended and holds_control(extension):
         raise FramingError("a control byte in a chunk extension")
     return int(digits, 16)
 
@@ -174,5 +179,5 @@ def check_trailers(block: bytes) -> None:
         name, colon, value = line.partition(b":")
         if not colon or not name or name.strip() != name:
             raise FramingError("a trailer is not a field line")
-        if len(value.translate(None, _CONTROLS)) != len(value):
+        if holds_control(value):
             raise FramingError("a control byte in a trailer")

@@ -168,9 +168,8 @@ class Pool:
             return await waiter
         except asyncio.CancelledError:
             if waiter.cancelled():
-                with suppress(
-                    ValueError
-                ):  # whoever gave back in the same moment has passed it over
+                # Whoever gave back in the same moment has passed it over.
+                with suppress(ValueError):
                     self._waiters.remove(waiter)
             elif waiter.exception() is None:
                 self._give_back(waiter.result())

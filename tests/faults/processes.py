@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import signal
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.faults.waiting import eventually
-from tests.support.process import GatewayProcess
+from tests.support.process import GatewayProcess, new_gateway
 
 _NAMES = {
     b"spawn_main": "worker",
     b"gateway_project.control_plane": "control plane",
     b"resource_tracker": "resource tracker",
 }
+
+
+@contextmanager
+def two_workers(
+    directory: Path, text: str, environment: Mapping[str, str]
+) -> Iterator[GatewayProcess]:
+    """A gateway of two workers that serves the configuration *text*."""
+    gateway = new_gateway(directory, environment)
+    gateway.apply(text)
+    with gateway.serving("--workers", "2"):
+        yield gateway
 
 
 def workers_of(supervisor: int) -> set[int]:

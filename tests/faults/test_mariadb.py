@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from tests import servers
 from tests.faults.outcomes import figures
-from tests.faults.processes import replace_workers
+from tests.faults.processes import replace_workers, two_workers
 from tests.faults.waiting import MINUTES
 from tests.servers import Server
 from tests.support.load import Load
-from tests.support.process import GatewayProcess, new_gateway
+from tests.support.process import GatewayProcess
 from tests.support.upstream import Upstream
 
 HEAD = b"GET /echo HTTP/1.1\r\nHost: gateway.test\r\n\r\n"
@@ -32,21 +31,12 @@ routes:
 """
 
 
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    server = Upstream()
-    yield server
-    server.stop()
-
-
-@contextmanager
-def _serving(directory: Path, server: Server, upstream: Upstream) -> Iterator[GatewayProcess]:
+def _serving(
+    directory: Path, server: Server, upstream: Upstream
+) -> AbstractContextManager[GatewayProcess]:
     """Two workers whose rows are in *server*."""
-    extra = {"DATABASE_URL": server.url, "RATE_LIMIT_PER_WORKER": "true"}
-    gateway = new_gateway(directory, extra)
-    gateway.apply(CONFIGURATION.format(url=upstream.url))
-    with gateway.serving("--workers", "2"):
-        yield gateway
+    environment = {"DATABASE_URL": server.url, "RATE_LIMIT_PER_WORKER": "true"}
+    return two_workers(directory, CONFIGURATION.format(url=upstream.url), environment)
 
 
 @pytest.mark.slow

@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from tests import servers
 from tests.faults.outcomes import Figures, figures
-from tests.faults.processes import replace_workers
+from tests.faults.processes import replace_workers, two_workers
 from tests.faults.waiting import MINUTES
 from tests.servers import Server
 from tests.support.load import Load
-from tests.support.process import GatewayProcess, new_gateway
+from tests.support.process import GatewayProcess
 from tests.support.upstream import Upstream
 
 CONFIGURATION = """
@@ -34,20 +33,12 @@ routes:
 """
 
 
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    server = Upstream()
-    yield server
-    server.stop()
-
-
-@contextmanager
-def _serving(directory: Path, server: Server, upstream: Upstream) -> Iterator[GatewayProcess]:
+def _serving(
+    directory: Path, server: Server, upstream: Upstream
+) -> AbstractContextManager[GatewayProcess]:
     """Two workers whose limits are in *server*."""
-    gateway = new_gateway(directory, {"REDIS_URL": server.url})
-    gateway.apply(CONFIGURATION.format(url=upstream.url))
-    with gateway.serving("--workers", "2"):
-        yield gateway
+    environment = {"REDIS_URL": server.url}
+    return two_workers(directory, CONFIGURATION.format(url=upstream.url), environment)
 
 
 def _load(gateway: GatewayProcess, target: str, rate: float) -> Load:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -18,13 +18,6 @@ from tests.proxying.plans import Clock, exchange
 from tests.support.upstream import Upstream, answering
 
 HALF = b"HTTP/1.1 %d Here\r\nContent-Length: 10\r\n\r\nhalf"
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    server = Upstream()
-    yield server
-    server.stop()
 
 
 @pytest.fixture

@@ -46,6 +46,7 @@ def test_the_routes_of_a_bad_service_are_closed() -> None:
         b"[]",
         b'{"format":2,"services":{},"routes":[]}',
         b'{"format":1,"services":[],"routes":[]}',
+        b'{"format":1,"services":{},"routes":[7]}',
     ],
 )
 def test_what_is_no_document_is_refused_as_a_whole(document: bytes) -> None:

@@ -10,8 +10,10 @@ from proxying.exchange import EMPTY, Body, Bytes, Headers
 from proxying.upstream.base import Origin, Timeouts, UpstreamRequest
 from proxying.upstream.native import NativeTransport
 from proxying.wire.answer import Answer
+from proxying.wire.pool import PoolStats
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+Serve = Callable[["Script | bytes"], Awaitable["ScriptedUpstream"]]
 PATIENT = Timeouts(connect=20, first_byte=20, read=20, total=20)
 HASTY = Timeouts(connect=20, first_byte=0.05, read=0.05, total=20)
 
@@ -157,3 +159,29 @@ class Pieces:
 def whole(content: bytes) -> Bytes:
     """A body that is here already."""
     return Bytes(content)
+
+
+class Turnstile:
+    """Answers one request for every :meth:`let`; counts those that wait for it."""
+
+    def __init__(self) -> None:
+        self._turns = asyncio.Semaphore(0)
+        self.targets: list[bytes] = []
+        self.arrivals: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def script(self, peer: Peer) -> None:
+        while head := await peer.request():
+            self.targets.append(head.split()[1])
+            self.arrivals.put_nowait(head.split()[1])
+            await self._turns.acquire()
+            peer.send(OK)
+
+    def let(self, count: int = 1) -> None:
+        for _ in range(count):
+            self._turns.release()
+
+
+def only(transport: NativeTransport) -> PoolStats:
+    """Of the one origin it has a pool for."""
+    (stats,) = transport.stats.values()
+    return stats
