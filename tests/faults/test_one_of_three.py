@@ -18,6 +18,9 @@ HEALTHY_METRIC = "gateway_instance_healthy{"
 DETECTED = 1.5
 """Seconds: unhealthy_after x (interval + a tenth + timeout), rounded up. What is measured may take
 as long again: this machine is busy."""
+AT_ONCE = ("killed", "answering 500")
+"""Faults that are told by an answer. The others are told by a time-out, and on a busy machine the
+instances that are well can be late too."""
 SCENARIOS = {
     "blackholed": Fault(blackhole=True),
     "a hundred times slower": Fault(delay=0.3),
@@ -29,9 +32,9 @@ SCENARIOS = {
 }
 
 
-def _run(lab: Lab, name: str) -> None:
+def _run(lab: Lab, name: str, rate: float) -> None:
     """Break the first upstream under load, and hold the errors to their bounds."""
-    with lab.load().running() as load:
+    with lab.load(rate=rate).running() as load:
         time.sleep(0.5)
         began = time.monotonic()
         _break(lab, name)
@@ -59,15 +62,15 @@ def _break(lab: Lab, name: str) -> None:
         lab.breaks(SCENARIOS[name], 0)
 
 
-@pytest.mark.parametrize("name", ["killed", "answering 500", "blackholed"])
+@pytest.mark.parametrize("name", AT_ONCE)
 def test_clients_see_no_error_once_it_is_detected(lab: Lab, name: str) -> None:
-    _run(lab, name)
+    _run(lab, name, rate=100)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", list(SCENARIOS)[1:])
-def test_clients_see_no_error_of_rarer_faults_once_they_are_detected(lab: Lab, name: str) -> None:
-    _run(lab, name)
+@pytest.mark.parametrize("name", [*AT_ONCE, *SCENARIOS])
+def test_clients_see_no_error_once_it_is_detected_at_full_rate(lab: Lab, name: str) -> None:
+    _run(lab, name, rate=300)
 
 
 def test_every_worker_acts_on_the_same_verdict_without_any_traffic(lab: Lab) -> None:

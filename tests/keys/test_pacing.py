@@ -17,6 +17,13 @@ def test_a_seconds_worth_is_refused_at_once_and_then_one_at_a_time() -> None:
     assert [round(one, 3) for one in held[11:]] == [0.1, 0.2, 0.3]
 
 
+def test_whoever_is_held_longest_is_counted_all_the_same() -> None:
+    pace, now = FailurePace(1), 100.3
+    for _ in range(8):
+        now += pace.hold(ADDRESS, now)
+    assert now >= 105
+
+
 def test_time_that_passes_is_forgotten_time() -> None:
     pace = FailurePace(10)
     for _ in range(15):
