@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tests.servers import find_free_port
-from tests.support.upstream import end_others
+from tests.support.upstream import end_serving
 
 _PIECE = 65_536
 _BEGIN_OF_HEAD = b"HTTP/"
@@ -81,8 +81,7 @@ class FaultyProxy:
         server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
         self._ready.set()
         await self._ended.wait()
-        server.close()
-        await end_others()
+        await end_serving(server)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1

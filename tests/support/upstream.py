@@ -122,8 +122,7 @@ class Upstream:
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         self._loop.run_forever()
-        server.close()
-        self._loop.run_until_complete(end_others())
+        self._loop.run_until_complete(end_serving(server))
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
 
@@ -143,8 +142,15 @@ class Upstream:
             writer.close()
 
 
-async def end_others() -> None:
-    """Cancel every other task of this loop, each after it has begun: it closes what it holds."""
+async def end_serving(server: asyncio.Server) -> None:
+    """Accept nothing more, cancel every other task of this loop after it has begun, close *server*.
+
+    A server that is closed while it accepts leaves that connection's socket open: it cannot be
+    attached any more.
+    """
+    loop = asyncio.get_running_loop()
+    for listener in server.sockets:
+        loop.remove_reader(listener)
     # What was accepted this moment has its task two turns of the loop later.
     for _ in range(3):
         await asyncio.sleep(0)
@@ -152,6 +158,7 @@ async def end_others() -> None:
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
+    server.close()
     await asyncio.sleep(0)
 
 
