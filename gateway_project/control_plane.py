@@ -21,13 +21,14 @@ from typing import Final
 import uvicorn
 
 from gateway_project.env_files import PROJECT_DIRECTORY
-from gateway_project.scheduling import CONTROL_PLANE_NICE, collect_seldom
+from gateway_project.scheduling import CONTROL_PLANE_NICE, Background, collect_seldom
 
 PORT_VARIABLE: Final = "GATEWAY_CONTROL_PLANE_PORT"
 """How workers are told where it listens; set by ``serve``, no setting of the operator's."""
 APPLICATION: Final = "gateway_project.asgi:control_plane"
 
 _PAUSE: Final = 1.0
+_LOOK_SECONDS: Final = 0.2
 _STOP_SECONDS: Final = 15.0
 
 logger = logging.getLogger(__name__)
@@ -44,6 +45,9 @@ class ControlPlane:
     ) -> None:
         self._command = command
         self._socket = socket.create_server(("127.0.0.1", port))
+        # Inherited by what is accepted. uvicorn takes an inherited socket for a Unix one, and
+        # would leave an answer's second piece waiting 40 ms for the first to be acknowledged.
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._stopping = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._spawning = threading.Lock()
@@ -89,6 +93,9 @@ class ControlPlane:
     def _keep_running(self) -> None:
         while self._process is not None:
             with self._process as process:
+                background = Background(process.pid)
+                while process.poll() is None and not self._stopping.wait(_LOOK_SECONDS):
+                    background.look()
                 code = process.wait()
             if self._stopping.wait(_PAUSE):
                 return

@@ -1,22 +1,29 @@
 """Who goes first on a busy machine: requests before publishes, before the admin, before a start.
 
-The system's priorities ("nice") and the interpreter's turns. Giving priority back needs a right
-that a container may lack (CAP_SYS_NICE, or RLIMIT_NICE); without it a new worker starts as any
-process.
+The system's priorities ("nice", ``SCHED_IDLE``) and the interpreter's turns. Giving priority back
+needs a right that a container may lack (CAP_SYS_NICE, or RLIMIT_NICE); without it a new worker
+starts as any process, and the control plane is never put behind everybody.
 """
 
 from __future__ import annotations
 
 import gc
+import math
 import os
 import sys
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 CONTROL_PLANE_NICE = 10
 """Of the control plane: it gets a tenth of what a worker gets where both want everything."""
 _STARTING_NICE = 10
+_FAIR_SHARE: Final = 0.5
+"""Of a processor: a thread that wants to run and gets less is starved."""
+_CALM_SECONDS: Final = 2.0
+"""Without starving, before a process goes behind everybody again."""
 _SWITCH_SECONDS = 0.0005
 """How long another thread (database, log, a revision that is compiled) keeps the loop waiting for
 its turn. With the usual 5 ms, a worker that looks up a stream of unknown keys answers its good
@@ -52,11 +59,69 @@ def start_gently(pid: int) -> None:
         _set(pid, _STARTING_NICE)
 
 
+class Background:
+    """Lets the process *pid* run when nobody else wants to, unless that is never.
+
+    ``SCHED_IDLE`` (sched(7)) is more than a low priority: the system counts a processor that runs
+    nothing else as free, so a request neither waits behind such a process nor crowds the other
+    processors because of it. While a thread of the process is starved, it runs with its own nice
+    value instead. Its supervisor is to call :meth:`look` a few times a second.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._possible = _may_be_taken_back()
+        self._behind = self._possible
+        self._starved_at = -math.inf
+        self._looked_at = time.monotonic()
+        self._ran: dict[int, int] = {}
+        if self._behind:
+            _set_policy(pid, os.SCHED_IDLE)
+
+    def look(self) -> None:
+        """Put it behind everybody, or give it its turns, by how it fared since the last look."""
+        if not self._possible:
+            return
+        now, ran = time.monotonic(), _running(self._pid)
+        enough = _FAIR_SHARE * (now - self._looked_at) * 1e9
+        if any(ran[thread] - self._ran[thread] < enough for thread in ran.keys() & self._ran):
+            self._starved_at = now
+        self._looked_at, self._ran = now, ran
+        behind = now - self._starved_at > _CALM_SECONDS
+        if behind != self._behind:
+            self._behind = behind
+            _set_policy(self._pid, os.SCHED_IDLE if behind else os.SCHED_OTHER)
+
+
+def _running(pid: int) -> dict[int, int]:
+    """The threads of *pid* that want a processor now, and the nanoseconds each ever had one."""
+    found: dict[int, int] = {}
+    for thread in _threads(pid):
+        with suppress(OSError):
+            of_it = Path(f"/proc/{pid}/task/{thread}")
+            if (of_it / "stat").read_text("utf-8", "replace").rpartition(") ")[2].startswith("R"):
+                found[thread] = int((of_it / "schedstat").read_text("ascii").split()[0])
+    return found
+
+
 def _set(pid: int, nice: int) -> None:
-    """The system keeps a priority for each thread, not for each process."""
-    with suppress(OSError):
-        for thread in Path(f"/proc/{pid}/task").iterdir():
-            os.setpriority(os.PRIO_PROCESS, int(thread.name), nice)
+    for thread in _threads(pid):
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, thread, nice)
+
+
+def _set_policy(pid: int, policy: int) -> None:
+    for thread in _threads(pid):
+        with suppress(OSError):
+            os.sched_setscheduler(thread, policy, os.sched_param(0))
+
+
+def _threads(pid: int) -> list[int]:
+    """Ids of the threads of *pid*: the system keeps a priority for each, not for the process."""
+    try:
+        return [int(thread.name) for thread in Path(f"/proc/{pid}/task").iterdir()]
+    except OSError:
+        return []
 
 
 def _may_be_taken_back() -> bool:

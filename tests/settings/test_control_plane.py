@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import subprocess
 import sys
 import threading
@@ -46,6 +48,23 @@ def test_one_that_cannot_be_started_for_a_while_is_started_later(
         assert time.monotonic() < deadline
         time.sleep(0.01)
     plane.stop()
+
+
+def test_an_answer_in_pieces_does_not_wait_for_each_to_be_acknowledged(tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    program = (
+        "import pathlib, socket, sys\n"
+        "connection, _ = socket.socket(fileno=int(sys.argv[1])).accept()\n"
+        "at_once = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)\n"
+        f"pathlib.Path({str(told)!r}).write_text(str(at_once), 'ascii')\n"
+        "connection.sendall(b'told')\n"
+    )
+    plane = ControlPlane(0, [sys.executable, "-c", program])
+    plane.start()
+    with socket.create_connection(("127.0.0.1", int(os.environ[PORT_VARIABLE])), 20) as client:
+        assert client.recv(4) == b"told"
+    plane.stop()
+    assert told.read_text("ascii") == "1"
 
 
 def test_stopping_while_it_is_started_again_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
