@@ -32,9 +32,10 @@ check: .venv/dev.stamp
 services:
 	@bash scripts/services.sh
 
-# The data plane as machine code; needs a C compiler, which nothing else does.
+# The data plane as machine code, and the fast path: a C compiler, and Rust for the second, which nothing else needs.
 native: .venv/native.stamp
 	$(BIN)/python scripts/compile.py
+	$(BIN)/python scripts/fastpath.py
 
 test-native: native
 	COMPILED_DATA_PLANE=required $(MAKE) test

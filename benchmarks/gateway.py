@@ -122,7 +122,8 @@ def describe() -> Peer:
     changed = " with changes" if commit and _git("status", "--porcelain") else ""
     return Peer(
         OURS,
-        f"{project['version']} {commit}{changed}, compiled data plane: {compiled.state().value}",
+        f"{project['version']} {commit}{changed}, compiled data plane: {compiled.state().value}, "
+        f"fast path: {'in use' if compiled.fast_path() is not None else 'none'}",
         note=NOTE,
         configurations=tuple(f"gateway-{workload}.yaml" for workload in Workload),
     )

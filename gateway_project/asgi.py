@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from django.core.asgi import get_asgi_application
 
+from gateway_project.env import get_settings
 from gateway_project.settings import DATA_PLANE  # before anything of the data plane
 from proxying.bindings.asgi import AsgiBinding, Receive, Scope
 from proxying.bindings.asgi_servers import Send
@@ -17,6 +19,7 @@ from proxying.bindings.asgi_websocket import refuse_websocket
 
 if TYPE_CHECKING:
     from gateway_project.node import Node
+    from proxying.fastpath.engine import FastPath
     from proxying.gateway import Gateway
 
 logger = logging.getLogger(__name__)
@@ -65,6 +68,24 @@ class Application:
         if self._node is None:
             raise RuntimeError("the node is not started")
         return self._node.gateway
+
+    @property
+    def is_fast(self) -> bool:
+        """Whether a server that can is to leave accepting to the fast path."""
+        # As the node, it leans on the data plane: settings come first.
+        from gateway_project.fast_side import fast_path_library
+
+        return fast_path_library(get_settings()) is not None
+
+    def start_fast_path(
+        self, listeners: list[socket.socket], connect: Callable[[], asyncio.Protocol]
+    ) -> FastPath:
+        """Serve plain requests from *listeners*; *connect* makes the protocol of a connection that
+        asks for more. Raises ``OSError``.
+        """
+        if self._node is None:
+            raise RuntimeError("the node is not started")
+        return self._node.start_fast_path(listeners, connect)
 
     def drain(self) -> None:
         """The server was told to stop: ``/ready`` says so from now on, requests are served on."""

@@ -73,6 +73,27 @@ class _Finder(MetaPathFinder):
         return spec_from_file_location(fullname, file) if file is not None else None
 
 
+FAST_PATH: Final = PROJECT_DIRECTORY / "build" / "fastpath"
+"""Of ``native/``, made by Cargo."""
+_FAST_PATH_SOURCES: Final = PROJECT_DIRECTORY / "native"
+
+
+def fast_path(directory: Path = FAST_PATH) -> Path | None:
+    """The library of the fast path, where it was made of exactly the sources that are here."""
+    try:
+        stamp = stamp_file(directory).read_text(encoding="ascii")
+    except OSError:
+        return None
+    return directory / "libgateway_fastpath.so" if stamp == fast_path_fingerprint() else None
+
+
+def fast_path_fingerprint() -> str:
+    """Of the sources of the fast path that are here, as hexadecimal SHA-256."""
+    files = sorted([*_FAST_PATH_SOURCES.glob("Cargo.*"), *_FAST_PATH_SOURCES.glob("src/*.rs")])
+    facts = [(file.name, hashlib.sha256(file.read_bytes()).hexdigest()) for file in files]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
 def source_of(module: str) -> Path:
     """The file a module is compiled from."""
     return PROJECT_DIRECTORY.joinpath(*module.split(".")).with_suffix(".py")

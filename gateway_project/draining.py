@@ -16,6 +16,7 @@ import socket
 import time
 from collections.abc import Callable
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
@@ -25,6 +26,9 @@ from uvicorn.supervisors.multiprocess import Process
 from gateway_project.metric_sums import drop_gauges
 from gateway_project.scheduling import favour_requests, start_gently
 from proxying.bindings.edge_state import EdgeState
+
+if TYPE_CHECKING:
+    from proxying.fastpath.engine import FastPath
 
 logger = logging.getLogger(__name__)
 
@@ -52,15 +56,45 @@ class DrainingServer(uvicorn.Server):
         self.server_state: EdgeState = EdgeState()
         self._accept_seconds = config.drain_accept_seconds
         self._stopped_by = 0
+        self._fast_path: FastPath | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Be ready for the supervisor's signal too."""
+        """Be ready for the supervisor's signal too; where there is a fast path, it accepts."""
         favour_requests()
-        await super().startup(sockets)
+        fast = sockets is not None and not self.config.is_ssl and self.config.loaded_app.is_fast
+        await super().startup([] if fast else sockets)
+        if fast and self.started:
+            await self._start_fast_path(sockets or [])
         signal.signal(_RETIRE, self.handle_exit)
+
+    async def _start_fast_path(self, sockets: list[socket.socket]) -> None:
+        for sock in sockets:
+            sock.setblocking(False)
+            sock.listen(self.config.backlog)
+        try:
+            self._fast_path = self.config.loaded_app.start_fast_path(sockets, self._connection)
+        except OSError:
+            logger.exception("the fast path cannot be started; requests go without")
+            await self._listen(sockets)
+        self.server_state.fast_path = self._fast_path
+
+    async def _listen(self, sockets: list[socket.socket]) -> None:
+        """Accept here, as uvicorn does where there is no fast path."""
+        loop = asyncio.get_running_loop()
+        self.servers += [
+            await loop.create_server(self._connection, sock=sock, backlog=self.config.backlog)
+            for sock in sockets
+        ]
+
+    def _connection(self) -> asyncio.Protocol:
+        # Whatever class that is: uvicorn's own take the same.
+        make: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
+        return make(self.config, self.server_state, self.lifespan.state)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """A signal to stop: from now on ``/ready`` says so, unless only this worker goes."""
+        if self._fast_path is not None:
+            self._fast_path.leave_off()
         if sig == _RETIRE:
             self.should_exit = True
         else:
@@ -73,6 +107,11 @@ class DrainingServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let go of clients before the sockets are closed."""
+        if self._fast_path is not None:
+            self.server_state.fast_path = None
+            await self._fast_path.retire()
+            if self._stopped_by == signal.SIGTERM:
+                await self._listen(sockets or [])
         if self._stopped_by == signal.SIGTERM:
             await self._part(self._accept_seconds)
         elif self._stopped_by == _RETIRE:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from proxying.breaker_news import BreakerNews
-from proxying.breakers import Breakers
+from proxying.breakers import Breakers, Transition
 from proxying.health_board import Board
 from proxying.health_checks import HealthChecks
 from proxying.health_probes import Prober
@@ -42,7 +42,9 @@ class HealthSide:
     ) -> None:
         name = worker_name(settings)
         self._reporter = BreakerReporter(name, writer)
-        self._breakers = Breakers([self._reporter], TrialBoard(settings.var_directory).turn_of)
+        self._breakers = Breakers(
+            [self._reporter, self._noted], TrialBoard(settings.var_directory).turn_of
+        )
         self._sharing = BreakerSharing(name, self._breakers, self._reporter, reader)
         self._news = BreakerNews(name, self._sharing)
         self._applied = settings.circuit_breaker_enabled
@@ -52,6 +54,9 @@ class HealthSide:
         self._checks = HealthChecks(
             Board(settings.var_directory), self._prober, self.upstreams.judge, self._health
         )
+
+    def _noted(self, _: Transition) -> None:
+        self.upstreams.tell()
 
     def adjust(self, services: Mapping[str, ServicePlan]) -> None:
         """Check the instances of a new revision."""

@@ -46,8 +46,10 @@ _COMMAND_PROGRAMS: Final = frozenset({"manage.py", "run.py"})
 _GATHER_SECONDS: Final = 0.02
 _STOP_SECONDS: Final = 5.0
 
-Fields = Mapping[str, Any] | RequestLine
+Fields = Mapping[str, Any] | RequestLine | bytes
+"""Of one event; or lines of JSON that are made already."""
 Event = tuple[str, float, Fields]
+_DECODER = msgspec.json.Decoder(dict[str, Any])
 
 
 class Listener:
@@ -135,6 +137,9 @@ class Listener:
             return [self._line({"time": stamp, "type": log_type, "unwritable": unwritable})]
 
     def _lines_of(self, log_type: str, stamp: str, given: Fields) -> list[bytes]:
+        if isinstance(given, bytes):
+            lines = given.splitlines()
+            return lines if self._as_json else [self._line(_DECODER.decode(one)) for one in lines]
         if isinstance(given, RequestLine):
             given.time = stamp
             if self._as_json:

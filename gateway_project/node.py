@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import socket
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from django.conf import settings as django_settings
@@ -10,7 +13,9 @@ from django.conf import settings as django_settings
 from audit.refusals import RefusalLog
 from gateway_project import access_log, refusal_log
 from gateway_project.control_plane import control_plane_port
+from gateway_project.fast_side import fast_path_library, redis_gift
 from gateway_project.health_side import HealthSide, worker_name
+from gateway_project.logs import request_log
 from gateway_project.probes import Check, Probes
 from gateway_project.quota_side import QuotaSide
 from gateway_project.shared_redis import SharedRedis
@@ -22,6 +27,9 @@ from keys.store import fetch_records, read_epoch, write_last_used
 from proxying import metrics
 from proxying.admission import Bounds
 from proxying.control_plane import control_plane_plan
+from proxying.exchange import Exchange
+from proxying.fastpath.engine import FastPath
+from proxying.fastpath.rules import Bounds as FastPathBounds
 from proxying.forwarding import Forwarder
 from proxying.gateway import Gateway, Observer
 from proxying.snapshot import Snapshots
@@ -50,6 +58,7 @@ class Node:
     def __init__(self, settings: Settings | None = None) -> None:
         self._settings = settings or django_settings.GATEWAY
         self._owner = TaskOwner()
+        self._fast_path: FastPath | None = None
         self._reader = DatabaseThread("database-reader")
         self._writer = DatabaseThread("database-writer")
         self._watcher = Watcher(self._reader, self._settings.revision_poll_seconds)
@@ -77,6 +86,34 @@ class Node:
             },
         )
         self.gateway = self._gateway()
+
+    def start_fast_path(
+        self, listeners: list[socket.socket], connect: Callable[[], asyncio.Protocol]
+    ) -> FastPath:
+        """See :class:`FastPath`. Raises ``OSError``."""
+        library = fast_path_library(self._settings)
+        if library is None:
+            raise OSError("there is no fast path")
+        fast_path = FastPath(
+            library,
+            snapshots=self._snapshots,
+            upstreams=self._health.upstreams,
+            keys=self._keys,
+            meter=self._quotas.meter,
+            carry_on=self._transport.resume,
+            permitted=self._permitted,
+            redis=redis_gift(self._settings) if self._redis is not None else None,
+            bounds=FastPathBounds(
+                client_first=self.gateway.bounds.patience.header,
+                client_idle=self.gateway.bounds.patience.idle,
+                redis_timeout=redis.place().timeout,
+            ),
+            write_lines=(request_log if access_log.is_wanted(self._settings.log_level) else None),
+        )
+        fast_path.start(listeners, connect)
+        logger.info("the fast path accepts connections")
+        self._fast_path = fast_path
+        return fast_path
 
     async def start(self) -> None:
         """Load the configuration and begin the background work."""
@@ -107,7 +144,7 @@ class Node:
     def _gateway(self) -> Gateway:
         settings = self._settings
         port = control_plane_port()
-        observers: tuple[Observer, ...] = (metrics.observe,)
+        observers: tuple[Observer, ...] = (metrics.observe, self._teach)
         if access_log.is_wanted(settings.log_level):
             observers += (access_log.observe,)
         return Gateway(
@@ -139,6 +176,10 @@ class Node:
             refusal_observers=(refusal_log.observer(self._refusals),),
         )
 
+    def _teach(self, exchange: Exchange, status: int, seconds: float) -> None:
+        if self._fast_path is not None:
+            self._fast_path.observe(exchange, status, seconds)
+
     def _forwarder(self, transport: Transport) -> Forwarder:
         return Forwarder(
             transport,
@@ -148,6 +189,8 @@ class Node:
 
     def _install(self, number: int, sha256: str, table: Table) -> None:
         self._snapshots.install(number, sha256, table)
+        if self._fast_path is not None:
+            self._fast_path.begin_revision()
         self._health.adjust(table.services)
 
     def _key_lookup(self) -> KeyLookup:

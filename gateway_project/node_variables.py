@@ -40,8 +40,8 @@ class NodeVariables:
     workers: int = _server(1, "Data-plane processes of `serve`.", minimum=1, maximum=256)
     compiled_data_plane: str = _server(
         "auto",
-        "Whether the compiled data plane (`make native`) is run: where there is one, never, or "
-        "always (else the start is refused).",
+        "Whether the compiled data plane and the fast path (`make native`) are run: where there "
+        "are any, never, or always (without the compiled data plane the start is refused).",
         choices=("auto", "off", "required"),
     )
     drain_seconds: int = _server(

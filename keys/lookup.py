@@ -134,6 +134,8 @@ class KeyLookup:
         self._failing = False
         self.failures = 0
         self.overflows = 0
+        self.changed: Callable[[], None] = nobody
+        """Told when keys have changed."""
 
     @property
     def healthy(self) -> bool:
@@ -161,6 +163,19 @@ class KeyLookup:
             return None
         return entry.record
 
+    @property
+    def confirmed_for(self) -> float:
+        """Seconds for which every key that needs no fetching is confirmed."""
+        return self._confirmed_at + self._limits.confirmed_for - self._clock()
+
+    def good_for(self, digest: str) -> float:
+        """Seconds until a remembered key expires or has to be fetched again; 0 for any other."""
+        record, entry = self.remembered(digest), self._entries.get(digest)
+        if record is None or entry is None or not record.active:
+            return 0.0
+        left = entry.confirmed_at + self._limits.refetch - self._clock()
+        return left if record.expires_at is None else min(left, record.expires_at - self._now())
+
     async def find(self, digest: str) -> KeyRecord | None:
         """The key, ``None`` when there is none; waits for a round if it must.
 
@@ -183,6 +198,7 @@ class KeyLookup:
             entry.confirmed_at = self._last_confirmed(entry)
         self._generation += 1
         self._absent.clear()
+        self.changed()
 
     def __len__(self) -> int:
         """How many keys are remembered."""
@@ -302,6 +318,10 @@ class KeyLookup:
                 self._absent.put(digest, value=True)
         else:
             self._entries.put(digest, _Entry(record, generation, began))
+
+
+def nobody() -> None:
+    """Whoever is told when nobody asked to be."""
 
 
 async def _deliver(asked: _Waiting, records: Mapping[str, KeyRecord]) -> None:

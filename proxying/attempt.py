@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from proxying import metrics
@@ -12,11 +12,8 @@ from proxying.retry import RetryCause, cause_of_status
 from proxying.upstream.base import (
     ConnectFailed,
     ConnectionReset,
-    Timeouts,
-    Transport,
     UpstreamAnswer,
     UpstreamError,
-    UpstreamRequest,
     UpstreamTimeout,
 )
 
@@ -40,7 +37,7 @@ class Attempt:
     """Counts as in flight at its instance and service, and holds permits of the breakers it
     passed, until closed.
 
-    After :meth:`send` exactly one of ``answer`` and ``failure`` is set.
+    After :meth:`wait` exactly one of ``answer`` and ``failure`` is set.
     """
 
     __slots__ = ("_gate", "_held", "_permits", "answer", "failure", "instance", "seconds")
@@ -54,18 +51,16 @@ class Attempt:
         self._permits = permits
         self._gate = gate
         self._held = True
-        instance.state.in_flight += 1
+        instance.state.enter()
         gate.enter()
 
-    async def send(
-        self, transport: Transport, request: UpstreamRequest, timeouts: Timeouts
-    ) -> None:
-        """Send *request*. What the client or its body does wrong is raised, and is no failure of
-        the upstream's.
+    async def wait(self, sending: Awaitable[UpstreamAnswer], waited: float = 0.0) -> None:
+        """Await the answer that *sending* leads to, *waited* seconds being over already. What the
+        client or its body does wrong is raised, and is no failure of the upstream's.
         """
-        started = time.perf_counter()
+        started = time.perf_counter() - waited
         try:
-            self.answer = await transport.send(self.instance.origin, request, timeouts)
+            self.answer = await sending
         except UpstreamError as failure:
             self.failure = failure
         self.seconds = time.perf_counter() - started
@@ -93,7 +88,7 @@ class Attempt:
         if not self._held:
             return
         self._held = False
-        self.instance.state.in_flight -= 1
+        self.instance.state.leave()
         self._settle(lambda _: Outcome.IGNORED)
         if self.answer is not None:
             self.answer.close()

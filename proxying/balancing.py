@@ -40,6 +40,8 @@ class InstanceState:
         "healthy",
         "in_flight",
         "limit",
+        "loads",
+        "place",
         "ramps_from",
         "seed",
         "service",
@@ -59,9 +61,32 @@ class InstanceState:
         self.in_flight = 0
         self.limit: AdaptiveLimit | None = None
         """How many requests at once it takes, where that is found out."""
+        self.loads: memoryview | None = None
+        """Requests under way at instances, here and in the fast path, a pair for each."""
+        self.place = 0
+        """Of this one's pair in it."""
         self.current_weight = 0.0
         self.seed = _hash(url.encode())
         """The same in every worker: all of them send a key to the same instance."""
+
+    def enter(self) -> None:
+        """One more request is under way."""
+        self.in_flight += 1
+        if self.loads is not None:
+            self.loads[self.place] = self.in_flight
+
+    def leave(self) -> None:
+        """One less."""
+        self.in_flight -= 1
+        if self.loads is not None:
+            self.loads[self.place] = self.in_flight
+
+    @property
+    def load(self) -> int:
+        """Requests under way, those of the fast path included."""
+        if self.loads is None:
+            return self.in_flight
+        return self.in_flight + int(self.loads[self.place + 1])
 
     def ramp(self, now: float, seconds: float) -> None:
         """Set ``weight`` for *now*, *seconds* being what a slow start takes."""

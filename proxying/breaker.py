@@ -165,6 +165,17 @@ class Breaker:
         elif outcome in (Outcome.SUCCESS, Outcome.FAILURE):
             self._count(outcome, slow, now)
 
+    def note_successes(self, count: int, slow: int, now: float) -> None:
+        """*count* requests succeeded that had no permit, *slow* of them slowly."""
+        if self.state is not State.CLOSED:
+            return
+        self._counts.add(now, count, 0)
+        if self.spec.slow_seconds is not None:
+            self._slow.add(now, count, slow)
+        self._streak, self.consecutive_failures = self.consecutive_failures, 0
+        if slow:
+            self._open_if_enough(now)
+
     def retract(self, now: float) -> None:
         """What was counted as a success has failed since: its answer broke off."""
         if self.state is not State.CLOSED:

@@ -7,12 +7,14 @@ are kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import socket
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from keys.authentication import Caller
+    from proxying.upstream.base import Origin, Timeouts, UpstreamAnswer
     from proxying.wire.tunnel import FarEnd
     from quotas.bucket import Decision
     from routing.paths import CanonicalPath
@@ -49,6 +51,50 @@ class Bytes:
 
 EMPTY = Bytes()
 """No body. It holds nothing, so all exchanges share it."""
+
+
+class CarryOn(Protocol):
+    """Awaits the answer to what the fast path sent: a transport's."""
+
+    def __call__(
+        self, origin: Origin, begun: Begun, timeouts: Timeouts
+    ) -> Awaitable[UpstreamAnswer]:
+        """As ``Transport.send``."""
+        ...
+
+
+@dataclass(slots=True)
+class Begun:
+    """What the fast path did for an exchange that is to be carried on here. Times in seconds."""
+
+    request_id: bytes
+    traceparent: bytes
+    elapsed: float
+    """Since the request's head was complete."""
+    spent: bool
+    """Whether its limits were spent from; the client is told of *decision*."""
+    decision: Decision | None
+    instance: str
+    """URL of the one that was asked."""
+    upstream: socket.socket | None
+    """The connection it was asked on; ``None``: it is yet to be sent."""
+    received: bytes
+    """What came of the answer."""
+    waited: float
+    """Since it was sent."""
+    reused: bool
+    """Whether the connection had carried others before."""
+    carry_on: CarryOn
+
+    def take_upstream(self) -> socket.socket | None:
+        """The connection; whoever takes it closes it."""
+        taken, self.upstream = self.upstream, None
+        return taken
+
+    def close(self) -> None:
+        """Close the connection, if nobody has taken it."""
+        if self.upstream is not None:
+            self.upstream.close()
 
 
 @dataclass(slots=True)
@@ -102,6 +148,10 @@ class Exchange:
     """Bytes of the answer's body, or from a tunnel's upstream, handed to the binding so far."""
     error: str = ""
     """Code of the problem the gateway answered with; empty when the upstream answered."""
+    begun: Begun | None = None
+    """What the fast path did for it; ``None``: nothing."""
+    plain: bool = False
+    """The fast path could serve the next request like it."""
 
 
 @dataclass(slots=True)

@@ -20,7 +20,7 @@ from proxying import affinity
 from proxying.answering import http_date, limit_headers
 from proxying.attempt import Attempt
 from proxying.errors import RouteMisconfigured
-from proxying.exchange import EMPTY, Answer, Body, Exchange, Headers
+from proxying.exchange import EMPTY, Answer, Begun, Body, Exchange, Headers
 from proxying.headers import Forwarding, request_headers, response_headers, values_of
 from proxying.hedging import race
 from proxying.retry import parse_retry_after
@@ -35,6 +35,7 @@ from proxying.upstream.base import (
     UpstreamRequest,
 )
 from proxying.upstream.upgrade import UPGRADE, Switched
+from proxying.upstreams import Upstream
 
 _METHODS_WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
 _BODILESS = frozenset((101, 204))
@@ -70,11 +71,17 @@ class Forwarder:
         forwarding = _Forwarding(exchange, plan, upload, self._identity(exchange.caller, plan))
         upstream = plan.upstream
         upstream.budget.note_request(self._clock())
-        attempt = upstream.begin(exchange, self._clock) or await upstream.wait(
-            exchange, self._clock
+        begun = exchange.begun
+        resumed = self._resumed(begun, upstream)
+        attempt = (
+            resumed
+            or upstream.begin(exchange, self._clock)
+            or await upstream.wait(exchange, self._clock)
         )
         try:
-            if upstream.retry.hedge_after is None:
+            if begun is not None and resumed is not None:
+                await forwarding.resume(attempt, begun, self._clock())
+            elif upstream.retry.hedge_after is None:
                 await forwarding.send(attempt, self._transport, self._clock())
             else:
                 attempt = await self._hedged(forwarding, attempt, upstream.retry.hedge_after)
@@ -90,6 +97,15 @@ class Forwarder:
         except BaseException:
             attempt.close()
             raise
+
+    def _resumed(self, begun: Begun | None, upstream: Upstream) -> Attempt | None:
+        """The attempt that the fast path began, if there is one that may go on."""
+        if begun is None or begun.upstream is None:
+            return None
+        attempt = upstream.resume(begun.instance, self._clock)
+        if attempt is None:
+            begun.close()
+        return attempt
 
     async def _hedged(self, forwarding: _Forwarding, attempt: Attempt, after: float) -> Attempt:
         """Make the first attempt, and where it may be repeated and takes more than *after* seconds,
@@ -193,7 +209,19 @@ class _Forwarding:
             # The attempt before may still be under way: what it sends stays as it is.
             self._request = replace(self._request, headers=self._request.headers.copy())
         self._request.headers[0] = (b"host", self._host(attempt))
-        await attempt.send(transport, self._request, self._timeouts_at(now))
+        origin, timeouts = attempt.instance.origin, self._timeouts_at(now)
+        await attempt.wait(transport.send(origin, self._request, timeouts))
+        self.exchange.upstream_seconds += attempt.seconds
+
+    async def resume(self, attempt: Attempt, begun: Begun, now: float) -> None:
+        """Go on with *attempt*, which the fast path made."""
+        self._deadline = now - begun.waited + self._timeouts.total
+        self.exchange.attempts += 1
+        self.exchange.instance = attempt.instance.url
+        self.tried.append(attempt.instance.url)
+        self._request.headers[0] = (b"host", self._host(attempt))
+        answer = begun.carry_on(attempt.instance.origin, begun, self._timeouts)
+        await attempt.wait(answer, begun.waited)
         self.exchange.upstream_seconds += attempt.seconds
 
     def answer(self, attempt: Attempt) -> Answer:

@@ -160,6 +160,10 @@ class Gateway:
         return caller
 
     async def _spend(self, exchange: Exchange, plan: Plan, meter: Meter) -> Decision | None:
+        begun = exchange.begun
+        if begun is not None and begun.spent:
+            meter.count(plan.limits, exchange.caller, exchange.client, begun.decision)
+            return begun.decision
         decision = await meter.spend(
             plan.limits, exchange.caller, exchange.client, exchange.headers
         )

@@ -15,7 +15,7 @@ from functools import lru_cache
 Headers = list[tuple[bytes, bytes]]
 
 GATEWAY_NAME = b"gateway"
-_VIA = b"1.1 " + GATEWAY_NAME
+VIA = b"1.1 " + GATEWAY_NAME
 
 IDENTITY = (
     b"x-user-id",
@@ -31,9 +31,9 @@ _FORWARDED = (
     b"x-forwarded-host",
     b"x-forwarded-port",
 )
-_ORIGIN = (b"x-real-ip", b"forwarded")
-_ORIGIN_FAMILY = b"x-forwarded-"
-_HOP_BY_HOP = (
+ORIGIN = (b"x-real-ip", b"forwarded")
+ORIGIN_FAMILY = b"x-forwarded-"
+HOP_BY_HOP = (
     b"connection",
     b"keep-alive",
     b"proxy-connection",
@@ -45,7 +45,7 @@ _HOP_BY_HOP = (
     b"upgrade",
     b"http2-settings",
 )
-_REWRITTEN = (
+REWRITTEN = (
     b"host",
     b"content-length",
     b"expect",
@@ -69,8 +69,8 @@ class _Fate(Enum):
 
 
 _FATES = {
-    **dict.fromkeys((*IDENTITY, *_HOP_BY_HOP, *_REWRITTEN), _Fate.REPLACED),
-    **dict.fromkeys(_ORIGIN, _Fate.ORIGIN),
+    **dict.fromkeys((*IDENTITY, *HOP_BY_HOP, *REWRITTEN), _Fate.REPLACED),
+    **dict.fromkeys(ORIGIN, _Fate.ORIGIN),
     b"authorization": _Fate.AUTHORIZATION,
     b"tracestate": _Fate.TRACE,
 }
@@ -84,9 +84,9 @@ _NOTHING: frozenset[bytes] = frozenset()
 _COMMON_LENGTH = 64
 """Of names and values that are worth remembering."""
 
-_NEVER_FROM_OURSELVES = frozenset((*_HOP_BY_HOP, b"via", b"x-request-id"))
-_NEVER_FROM_UPSTREAM = _NEVER_FROM_OURSELVES | {b"x-gateway-error"}
-_RATE_LIMIT = (b"ratelimit-limit", b"ratelimit-remaining", b"ratelimit-reset")
+_NEVER_FROM_OURSELVES = frozenset((*HOP_BY_HOP, b"via", b"x-request-id"))
+NEVER_FROM_UPSTREAM = _NEVER_FROM_OURSELVES | {b"x-gateway-error"}
+RATE_LIMIT = (b"ratelimit-limit", b"ratelimit-remaining", b"ratelimit-reset")
 
 
 def nominated(headers: Headers) -> frozenset[bytes]:
@@ -108,7 +108,7 @@ _known_options = lru_cache(maxsize=1024)(_options)
 def _fate(name: bytes) -> _Fate | None:
     """What becomes of a header; an alias of a name the gateway owns never travels."""
     plain = name.translate(_NORMALISE)
-    fate = _FATES.get(plain) or (_Fate.ORIGIN if plain.startswith(_ORIGIN_FAMILY) else None)
+    fate = _FATES.get(plain) or (_Fate.ORIGIN if plain.startswith(ORIGIN_FAMILY) else None)
     return fate if plain == name or fate is None else _Fate.REPLACED
 
 
@@ -150,7 +150,7 @@ def request_headers(
     leaving = nominated(received)
     headers: Headers = [(b"host", host)]
     claims: Headers = []
-    via = _VIA
+    via = VIA
     for line in received:
         name = line[0]
         fate = _known_fate(name) if len(name) <= _COMMON_LENGTH else _fate(name)
@@ -202,7 +202,7 @@ def _claimed(claims: Headers, forwarding: Forwarding) -> Headers:
 
 def _via(received: Headers) -> bytes:
     """The ``Via`` of a message that passed this gateway (RFC 9110 §7.6.3)."""
-    return b", ".join([*values_of(received, b"via"), _VIA])
+    return b", ".join([*values_of(received, b"via"), VIA])
 
 
 def response_headers(
@@ -220,13 +220,13 @@ def response_headers(
     answer of the control plane, whose error codes are the gateway's own.
     """
     leaving = nominated(received)
-    dropped = _NEVER_FROM_OURSELVES if ours else _NEVER_FROM_UPSTREAM
+    dropped = _NEVER_FROM_OURSELVES if ours else NEVER_FROM_UPSTREAM
     if leaving or limits or bodiless:
         dropped = dropped.union(
-            leaving, _RATE_LIMIT if limits else (), (b"content-length",) if bodiless else ()
+            leaving, RATE_LIMIT if limits else (), (b"content-length",) if bodiless else ()
         )
     headers: Headers = []
-    via, dated = _VIA, False
+    via, dated = VIA, False
     for line in received:
         name = line[0]
         if name not in dropped:

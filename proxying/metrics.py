@@ -14,7 +14,7 @@ from proxying.exchange import Exchange
 from runtime.tally import CountTally, LevelTally, SpreadTally
 
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
-_BUCKETS = (
+BUCKETS = (
     0.001,
     0.0025,
     0.005,
@@ -43,13 +43,13 @@ DURATION = Histogram(
     "gateway_request_duration_seconds",
     "From the complete request head to the last byte of the answer.",
     ("route",),
-    buckets=_BUCKETS,
+    buckets=BUCKETS,
 )
 UPSTREAM_DURATION = Histogram(
     "gateway_upstream_duration_seconds",
     "From the start of an attempt to the head of its answer.",
     ("service", "instance"),
-    buckets=_BUCKETS,
+    buckets=BUCKETS,
 )
 ATTEMPTS = Counter(
     "gateway_attempts_total",
@@ -106,13 +106,15 @@ in_flight = LevelTally(IN_FLIGHT)
 
 
 @lru_cache(maxsize=65_536)
-def _requests_child(route: str, service: str, method: str, status: int, code: str) -> CountTally:
+def requests_child(route: str, service: str, method: str, status: int, code: str) -> CountTally:
+    """The counter of one outcome; *status* is its class."""
     return CountTally(REQUESTS.labels(route, service, method, f"{status}xx", code))
 
 
 @lru_cache(maxsize=65_536)
-def _duration_child(route: str) -> SpreadTally:
-    return SpreadTally(DURATION.labels(route), _BUCKETS)
+def duration_child(route: str) -> SpreadTally:
+    """The histogram of one route."""
+    return SpreadTally(DURATION.labels(route), BUCKETS)
 
 
 @lru_cache(maxsize=65_536)
@@ -124,7 +126,7 @@ def attempts_child(service: str, instance: str, outcome: str) -> CountTally:
 @lru_cache(maxsize=65_536)
 def upstream_child(service: str, instance: str) -> SpreadTally:
     """The histogram of one instance."""
-    return SpreadTally(UPSTREAM_DURATION.labels(service, instance), _BUCKETS)
+    return SpreadTally(UPSTREAM_DURATION.labels(service, instance), BUCKETS)
 
 
 @lru_cache(maxsize=64)
@@ -139,5 +141,5 @@ def observe(exchange: Exchange, status: int, seconds: float) -> None:
     method = exchange.method if exchange.method in _METHODS else "other"
     name = route.name if route else NO_ROUTE
     service = route.service.name if route else NO_ROUTE
-    _requests_child(name, service, method, status // 100, exchange.error).inc()
-    _duration_child(name).observe(seconds)
+    requests_child(name, service, method, status // 100, exchange.error).inc()
+    duration_child(name).observe(seconds)

@@ -108,9 +108,9 @@ class RetryBudget:
         self._least = least if ratio else 0
         self._counts = SlidingCounts(window)
 
-    def note_request(self, now: float) -> None:
-        """A request began (its retries are not requests)."""
-        self._counts.add(now, 1, 0)
+    def note_request(self, now: float, count: int = 1) -> None:
+        """A request began, or several (their retries are not requests)."""
+        self._counts.add(now, count, 0)
 
     def withdraw(self, now: float) -> bool:
         """Take one retry from the budget; ``False``, and nothing is taken, when it is spent."""

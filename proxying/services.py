@@ -8,7 +8,7 @@ a revision: publishing one service leaves all of another's as it was. Leans on
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from random import Random
 
 from proxying import metrics
@@ -44,6 +44,8 @@ class Upstreams:
         self._made: dict[str, tuple[ServicePlan, Upstream]] = {}
         self._unhealthy: frozenset[Key] = frozenset()
         self._checked: frozenset[str] = frozenset()
+        self.changed: Callable[[], None] | None = None
+        """Told when other instances may be asked than before."""
 
     def adopt(self, services: Mapping[str, ServicePlan]) -> dict[str, Upstream]:
         """The services of a new revision, by name; those with a fault are left out."""
@@ -71,6 +73,12 @@ class Upstreams:
             if healthy and not state.healthy:
                 state.ramps_from = self._clock()
             state.healthy = healthy
+        self.tell()
+
+    def tell(self) -> None:
+        """Tell whoever wants to know that other instances may be asked than before."""
+        if self.changed is not None:
+            self.changed()
 
     @property
     def states(self) -> Mapping[Key, InstanceState]:

@@ -134,6 +134,11 @@ class Upstream:
         self._random = random
         self._bound_ejection(plan.spec.ejection.max_share)
 
+    @property
+    def is_out(self) -> bool:
+        """Whether the breaker of the service as a whole keeps requests from it."""
+        return self.breaker is not None and self.breaker.state is not State.CLOSED
+
     def begin(self, exchange: Exchange, clock: Clock) -> Attempt | None:
         """The first attempt; ``None``: it has to :meth:`wait`.
 
@@ -157,6 +162,19 @@ class Upstream:
     ) -> Attempt | None:
         """An attempt at an instance not tried yet, if there is one."""
         return self._pick(exchange, tried, now)
+
+    def resume(self, url: str, clock: Clock) -> Attempt | None:
+        """An attempt that the fast path began at the instance with this *url*; ``None``: it is not
+        to be asked any more.
+        """
+        now = clock()
+        if not self._service_allows(now):
+            return None
+        for instance in self.instances:
+            if instance.url == url and instance.allows(now):
+                permits = self._permits(instance, now)
+                return None if permits is None else Attempt(instance, permits, self.gate)
+        return None
 
     def has_another(self, tried: Collection[str], now: float) -> bool:
         """Whether an instance may be asked that was not tried yet."""
@@ -189,7 +207,7 @@ class Upstream:
             for each in self.instances
             if (each.state.healthy or everyone)
             and each.url not in tried
-            and each.state.in_flight < each.most
+            and each.state.load < each.most
             and (each.breaker is None or each.breaker.allows(now))
         ]
         panics = not candidates and self._all_are_out(now)
@@ -250,7 +268,7 @@ class Upstream:
         return [
             each
             for each in self.instances
-            if each.state.in_flight < each.most and not each.is_forced_open(now)
+            if each.state.load < each.most and not each.is_forced_open(now)
         ]
 
     def _service_allows(self, now: float) -> bool:

@@ -58,14 +58,25 @@ class Meter:
         except LimiterUnavailable:
             metrics.decisions_child(limits.route, "unavailable").inc()
             raise
-        metrics.decisions_child(limits.route, _kind(decision)).inc()
+        self.count(limits, caller, client, decision)
+        if self._recorder is not None and self._write_first:
+            await self._recorder.written()
+        return decision
+
+    def count(
+        self,
+        limits: RouteLimits,
+        caller: Caller | None,
+        client: str,
+        decision: Decision | None,
+        times: int = 1,
+    ) -> None:
+        """Write down a decision, or several alike, wherever they were made."""
+        metrics.decisions_child(limits.route, _kind(decision)).inc(times)
         if decision is not None and decision.usage and self._ledger is not None and caller:
             self._ledger.note(caller.identity, decision.usage)
         if self._recorder is not None:
-            self._recorder.note(caller_of(caller, client), limits.route, decision)
-            if self._write_first:
-                await self._recorder.written()
-        return decision
+            self._recorder.note(caller_of(caller, client), limits.route, decision, times)
 
 
 def _kind(decision: Decision | None) -> str:

@@ -106,8 +106,8 @@ class Recorder:
         """Windows that are not written as they are counted."""
         return len(self._changed)
 
-    def note(self, identifier: str, route: str, decision: Decision | None) -> None:
-        """Count a request; without a decision it passed unchecked."""
+    def note(self, identifier: str, route: str, decision: Decision | None, times: int = 1) -> None:
+        """Count a request, or several; without a decision they passed unchecked."""
         now = self._clock()
         if len(identifier) > LONGEST_IDENTIFIER:
             identifier = readable(identifier)
@@ -116,11 +116,11 @@ class Recorder:
         if count is None:
             window, count = self._new(window, now)
         if decision is None or decision.allowed:
-            count.allowed += 1
+            count.allowed += times
             if decision is not None and decision.would_refuse:
-                count.would_refuse += 1
+                count.would_refuse += times
         else:
-            count.refused += 1
+            count.refused += times
         count.last = now
         self._changed.add(window)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -20,6 +21,7 @@ class _Gathers(Protocol):
 
 _FLUSH_SECONDS = 1.0
 _all: list[_Gathers] = []
+_sources: list[Callable[[], None]] = []
 
 
 class CountTally:
@@ -32,9 +34,9 @@ class CountTally:
         self._count = 0
         _all.append(self)
 
-    def inc(self) -> None:
-        """One more."""
-        self._count += 1
+    def inc(self, count: int = 1) -> None:
+        """So many more."""
+        self._count += count
 
     def hand_over(self) -> None:
         """Give the counter what has gathered."""
@@ -78,6 +80,11 @@ class SpreadTally:
         self._counts[bisect_left(self._bounds, amount)] += 1
         self._sum += amount
 
+    def add(self, counts: Sequence[int], total: float) -> None:
+        """Observations that were gathered elsewhere, by bucket, and their sum."""
+        self._counts = [own + more for own, more in zip(self._counts, counts, strict=True)]
+        self._sum += total
+
     def hand_over(self) -> None:
         """Give the histogram what has gathered: it has no public call for more than one."""
         if not any(self._counts):
@@ -90,8 +97,20 @@ class SpreadTally:
                 bucket.inc(count)
 
 
+def add_source(source: Callable[[], None]) -> None:
+    """Have *source* bring what it has counted before anything is handed over."""
+    _sources.append(source)
+
+
+def remove_source(source: Callable[[], None]) -> None:
+    """Ask it no more."""
+    _sources.remove(source)
+
+
 def flush() -> None:
     """Hand over everything that has gathered in this process."""
+    for source in _sources:
+        source()
     for tally in _all:
         tally.hand_over()
 

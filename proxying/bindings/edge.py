@@ -48,6 +48,8 @@ class EdgeProtocol(ServerConnection):
         super().__init__(_loop or asyncio.get_running_loop(), gateway, gateway.bounds)
         self._gateway = gateway
         self._state = server_state
+        self.returns = 0
+        """How often the connection came from the fast path."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Be among those the server stops."""
@@ -71,6 +73,13 @@ class EdgeProtocol(ServerConnection):
         self._state.tasks.add(task)
         task.add_done_callback(self._state.tasks.discard)
 
+    def given_back(self) -> bool:
+        """To the fast path, while there is one and the server is to go on."""
+        state = self._state
+        if not isinstance(state, EdgeState) or state.fast_path is None or state.parting:
+            return False
+        return state.fast_path.take_back(self._transport, self.returns)
+
     def served(self) -> None:
         """The server counts requests, it may be told to end after some."""
         self._state.total_requests += 1
@@ -81,7 +90,13 @@ class EdgeProtocol(ServerConnection):
             exchange.started = time.perf_counter()
             exchange.request_id = secrets.token_hex(16).encode()
             return None
-        if self._gateway.admit(exchange):
+        admitted = self._gateway.admit(exchange)
+        begun = exchange.begun
+        if begun is not None:
+            # What the upstream was told already.
+            exchange.request_id, exchange.traceparent = begun.request_id, begun.traceparent
+            exchange.started -= begun.elapsed
+        if admitted:
             return None
         failure = RouteNotFound("no route matches this host and path")
         return problem_answer(exchange, problem_of(failure), [], http_date())

@@ -5,15 +5,25 @@ Leans on uvicorn alone: a worker loads it before the settings by which it choose
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from typing import Any, Protocol
 
 from uvicorn.server import ServerState
+
+
+class TakesBack(Protocol):
+    """The fast path."""
+
+    def take_back(self, transport: asyncio.Transport, returns: int) -> bool:
+        """Whether it has taken an idle connection, which came from it *returns* times."""
+        ...
 
 
 class EdgeState(ServerState):
     """uvicorn's state of a server, and whether it lets go of its clients."""
 
     parting = False
+    fast_path: TakesBack | None = None
 
     def part(self) -> None:
         """From now on every answer asks its client to close, on new connections too."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 
+from proxying.exchange import Begun
 from proxying.upstream.base import ConnectionReset, Origin, Timeouts, UpstreamRequest
 from proxying.upstream.pooled import OriginKey, PooledTransport, is_repeatable, time_to_connect
 from proxying.wire.answer import Answer
@@ -70,6 +71,14 @@ class NativeTransport(PooledTransport[Pool]):
         seconds, stage = time_to_connect(timeouts.connect, until)
         made = await pool.acquire(seconds, stage, fresh=idle is not None)
         return await made.send(method, head, body, timeouts, until - now())
+
+    async def resume(self, origin: Origin, begun: Begun, timeouts: Timeouts) -> Answer:
+        """As :meth:`send`, of a request that the fast path has sent; *timeouts* count from then."""
+        sock = begun.take_upstream()
+        if sock is None:
+            raise ValueError("nothing was sent")
+        connection = await self._pool(origin).adopt(sock, begun, timeouts)
+        return await connection.resumed()
 
     def _new_pool(
         self, origin: Origin, tls: ssl.SSLContext | None, allowed: AddressRule | None

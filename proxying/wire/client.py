@@ -19,7 +19,7 @@ import socket
 from contextlib import suppress
 from typing import Protocol, cast
 
-from proxying.exchange import Body, Bytes
+from proxying.exchange import Begun, Body, Bytes
 from proxying.upstream.base import (
     ConnectionReset,
     ProtocolViolation,
@@ -57,6 +57,7 @@ class Connection(asyncio.Protocol):
         "_answer",
         "_closed",
         "_deadline",
+        "_early",
         "_head_seconds",
         "_head_stage",
         "_heard",
@@ -65,6 +66,7 @@ class Connection(asyncio.Protocol):
         "_poll",
         "_read_seconds",
         "_reading_paused",
+        "_resumed",
         "_sock",
         "_stage",
         "_timer",
@@ -109,6 +111,8 @@ class Connection(asyncio.Protocol):
         self._deadline = _NEVER
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
+        self._resumed: Answer | None = None
+        self._early = b""
 
     # --- one exchange ---------------------------------------------------------------------------
 
@@ -142,10 +146,7 @@ class Connection(asyncio.Protocol):
         answer = self._answer = Answer(self, parser)
         self._heard = False
         self._read_seconds = timeouts.read
-        if timeouts.first_byte <= total:
-            self._head_seconds, self._head_stage = timeouts.first_byte, "first_byte"
-        else:
-            self._head_seconds, self._head_stage = total, "total"
+        self._bound_head(timeouts.first_byte, total)
         if body.size == 0:
             self._transport.write(head)
             self._expect_head()
@@ -160,6 +161,37 @@ class Connection(asyncio.Protocol):
             self._transport.write(head)
             self._upload = Upload(self, body)
         return await answer.begun()
+
+    def expect_rest(self, begun: Begun, timeouts: Timeouts) -> None:
+        """Before it is connected: the fast path sent a GET on it; the answer comes here."""
+        parser = AnswerParser(to_head=False, max_header_bytes=self._max_header_bytes)
+        self._answer = self._resumed = Answer(self, parser)
+        self._used = begun.reused
+        self._early = begun.received
+        self._read_seconds = timeouts.read
+        self._bound_head(timeouts.first_byte - begun.waited, timeouts.total - begun.waited)
+
+    async def resumed(self) -> Answer:
+        """Once it is connected: the answer to what the fast path sent. Raises ``UpstreamError``."""
+        answer, self._resumed = self._resumed, None
+        if answer is None:
+            raise ValueError("nothing was sent")
+        if not answer.status and not self._closed:
+            self._expect_head()
+        self._take_early()
+        return answer if answer.status else await answer.begun()
+
+    def _take_early(self) -> None:
+        """What the fast path has read comes before everything that is read here."""
+        early, self._early = self._early, b""
+        if early:
+            self.data_received(early)
+
+    def _bound_head(self, first_byte: float, total: float) -> None:
+        if first_byte <= total:
+            self._head_seconds, self._head_stage = max(0.0, first_byte), "first_byte"
+        else:
+            self._head_seconds, self._head_stage = max(0.0, total), "total"
 
     def expect_more(self) -> None:
         """More of the body has to come, or to be taken, within the read time-out."""
@@ -277,6 +309,8 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the answer; a connection that speaks unasked is dropped."""
+        if self._early:
+            self._take_early()
         answer = self._answer
         if answer is None:
             self.discard()
@@ -312,10 +346,12 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         """The upstream has said all it will."""
+        self._take_early()
         self._ended(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone, by our doing or not."""
+        self._take_early()
         if exc is not None and self._upload is not None:
             self._rescue_answer()
         self._ended(exc)

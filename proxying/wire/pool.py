@@ -9,12 +9,20 @@ handed over, so that nobody who came later overtakes. Leans on ``proxying.wire.c
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 
-from proxying.upstream.base import ConnectFailed, ConnectionReset, Stage, UpstreamTimeout
+from proxying.exchange import Begun
+from proxying.upstream.base import (
+    ConnectFailed,
+    ConnectionReset,
+    Stage,
+    Timeouts,
+    UpstreamTimeout,
+)
 from proxying.wire.client import Connection
 from proxying.wire.resolve import AddressRule, connected_socket
 
@@ -155,6 +163,24 @@ class Pool:
             )
         except BaseException:
             sock.close()
+            raise
+        return connection
+
+    async def adopt(self, sock: socket.socket, begun: Begun, timeouts: Timeouts) -> Connection:
+        """A connection of the fast path's, in the middle of an exchange. Raises ConnectFailed."""
+        connection = Connection(self._loop, sock, self, self._limits.header_bytes)
+        connection.expect_rest(begun, timeouts)
+        self._slots += 1
+        self._live.add(connection)
+        try:
+            await self._loop.create_connection(lambda: connection, sock=sock)
+        except BaseException as error:
+            sock.close()
+            if connection in self._live:
+                self._live.remove(connection)
+                self._free_slot()
+            if isinstance(error, OSError):
+                raise ConnectFailed(str(error)) from error
             raise
         return connection
 

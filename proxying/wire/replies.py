@@ -13,7 +13,7 @@ from proxying.trailers import wanted
 from proxying.wire.framing import LAST_CHUNK, FramingError, chunk, joined
 from proxying.wire.pace import Pace
 
-_STATUS_LINES = {
+STATUS_LINES = {
     status.value: b"HTTP/1.1 %d %b" % (status, status.phrase.encode()) for status in HTTPStatus
 }
 _BODILESS = frozenset((101, 204, 304))
@@ -29,7 +29,7 @@ def reply_head(
     Raises ``FramingError`` when a header would not read as one line.
     """
     status = answer.status
-    lines = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d " % status]
+    lines = [STATUS_LINES.get(status) or b"HTTP/1.1 %d " % status]
     size: int | None = None
     for name, value in answer.headers:
         if name == b"content-length":

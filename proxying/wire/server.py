@@ -23,7 +23,7 @@ from typing import cast
 
 from proxying.admission import Bounds
 from proxying.errors import BadRequest, ClientGone, ProxyError
-from proxying.exchange import EMPTY, Answer, Body, Bytes, Exchange
+from proxying.exchange import EMPTY, Answer, Begun, Body, Bytes, Exchange
 from proxying.upstream.base import UpstreamError
 from proxying.wire.body import MAX_HELD, RequestBody
 from proxying.wire.framing import FramingError
@@ -74,6 +74,8 @@ class ServerConnection(asyncio.Protocol):
         self._answering = False
         self._keep_alive = True
         self._reading_head = True
+        self._early = self._unsent = b""
+        self._begun: Begun | None = None
 
     # What a binding adds to a connection.
 
@@ -88,6 +90,16 @@ class ServerConnection(asyncio.Protocol):
     @abstractmethod
     def served(self) -> None:
         """An exchange has ended."""
+
+    def given_back(self) -> bool:
+        """Whether somebody else has taken the idle connection over."""
+        return False
+
+    def bring(self, early: bytes, unsent: bytes, begun: Begun | None) -> None:
+        """Before it is connected: what the fast path has read of the client, what it has not
+        written yet, and what it did for the exchange.
+        """
+        self._early, self._unsent, self._begun = early, unsent, begun
 
     def part(self) -> None:
         """Go on answering, but close after the next answer: the client is told so in it."""
@@ -115,8 +127,23 @@ class ServerConnection(asyncio.Protocol):
             self._port = local[1]
         self._pace.expect_input(self._patience.header)
 
+    def brought(self) -> None:
+        """It is connected: go on from where the fast path was, unless the client has left."""
+        if self._gone:
+            if self._begun is not None:
+                self._begun.close()
+            return
+        unsent, self._unsent = self._unsent, b""
+        if unsent:
+            self._transport.write(unsent)
+        early, self._early = self._early, b""
+        if early:
+            self.data_received(early)
+
     def data_received(self, data: bytes) -> None:
         """Bytes of a body, of a head, or of a request whose turn has not come."""
+        if self._early:
+            self.brought()
         if self._deaf:
             self._pass_over(len(data))
             return
@@ -154,20 +181,20 @@ class ServerConnection(asyncio.Protocol):
             if rest:
                 rest = self._take_body(self._body, rest)
         self._inbox = rest
-        self._run(
-            Exchange(
-                head.method,
-                head.target,
-                head.query,
-                head.headers,
-                body,
-                self._peer,
-                self._scheme,
-                self._port,
-                b"1.1" if head.http11 else b"1.0",
-                upgradable=True,
-            )
+        exchange = Exchange(
+            head.method,
+            head.target,
+            head.query,
+            head.headers,
+            body,
+            self._peer,
+            self._scheme,
+            self._port,
+            b"1.1" if head.http11 else b"1.0",
+            upgradable=True,
         )
+        exchange.begun, self._begun = self._begun, None
+        self._run(exchange)
 
     def _take_body(self, body: RequestBody, data: bytes) -> bytes:
         """What lies behind the end of *body*."""
@@ -269,8 +296,9 @@ class ServerConnection(asyncio.Protocol):
                 await self._arrival
                 continue
             await self._respond(exchange)
+            plain = exchange.plain
             del exchange
-            if not self._go_on():
+            if not self._go_on(plain):
                 return
 
     def _taken(self) -> Exchange | None:
@@ -346,8 +374,8 @@ class ServerConnection(asyncio.Protocol):
         body.awaits_continue = False
         return short
 
-    def _go_on(self) -> bool:
-        """After an exchange: whether there may be another."""
+    def _go_on(self, plain: bool) -> bool:
+        """After an exchange, a *plain* one or not: whether there may be another here."""
         self._busy = False
         self.served()
         if self._transport.is_closing():
@@ -359,8 +387,10 @@ class ServerConnection(asyncio.Protocol):
             self._body.discard()
             self._drain()
             return True
-        self._pace.expect_input(self._patience.idle)
         inbox, self._inbox = self._inbox, b""
+        if plain and not inbox and self.given_back():
+            return False
+        self._pace.expect_input(self._patience.idle)
         self._pace.resume_reading()
         if inbox:
             self._take_head(inbox)

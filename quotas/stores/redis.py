@@ -31,7 +31,7 @@ from runtime.tasks import TaskOwner
 _SCRIPTS = files("quotas")
 SCRIPT = (_SCRIPTS / "token_bucket.lua").read_text(encoding="utf-8")
 RESTORE = (_SCRIPTS / "quota_restore.lua").read_text(encoding="utf-8")
-_SHA = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
+SCRIPT_DIGEST = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 _TICKS = {"day": -1, "month": -2}
 _ANY_OWNER = ""
 
@@ -186,7 +186,7 @@ class RedisStore:
     async def _call(self, checks: list[_Check]) -> list[int]:
         count, arguments = self._arguments(checks)
         try:
-            return cast(list[int], await self._client.evalsha(_SHA, count, *arguments))
+            return cast(list[int], await self._client.evalsha(SCRIPT_DIGEST, count, *arguments))
         except NoScriptError:
             pass  # before anything ran (a restart, SCRIPT FLUSH): nothing is spent twice
         return cast(list[int], await self._client.eval(SCRIPT, count, *arguments))
@@ -200,7 +200,7 @@ class RedisStore:
         for some in by_slot.values():
             count, arguments = self._arguments(some)
             # As a plain command: the method of this name refuses to be part of a pipeline.
-            pipeline.execute_command("EVALSHA", _SHA, count, *arguments)
+            pipeline.execute_command("EVALSHA", SCRIPT_DIGEST, count, *arguments)
         replies = await pipeline.execute(raise_on_error=False)
         lost = False
         for some, reply in zip(by_slot.values(), replies, strict=True):

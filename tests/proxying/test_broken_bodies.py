@@ -38,7 +38,8 @@ async def _broken(upstream: Upstream, transport: NativeTransport, **policy: Any)
     attempt = asked.begin(exchange(), Clock())
     assert attempt is not None
     request = UpstreamRequest("GET", b"/", [(b"host", b"h")], exchange().body)
-    await attempt.send(transport, request, Timeouts(1, 1, 0.1, 1))
+    sending = transport.send(attempt.instance.origin, request, Timeouts(1, 1, 0.1, 1))
+    await attempt.wait(sending)
     assert attempt.answer is not None
     assert await attempt.answer.read() == b"half"
     with pytest.raises(UpstreamError) as error:

@@ -1,0 +1,386 @@
+"""The fast path as a worker sees it: what the engine hands over is adopted, what it served counted.
+
+The engine (``native/``) carries plain requests in a thread of its own; this is its other half on
+the event loop. What is in doubt comes here and takes the usual journey; a connection goes back once
+such a request was served and the engine has learnt how. Nothing is decided in the engine: routes,
+callers and limits are taught (:mod:`proxying.fastpath.teaching`), which instances may be asked is
+told whenever it changes, and every answer it passes on is counted here as if it were our own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from array import array
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, Protocol
+
+from keys.lookup import KeyLookup, nobody
+from proxying.exchange import Begun, CarryOn, Exchange
+from proxying.fastpath.counting import Books, Grant
+from proxying.fastpath.library import Library
+from proxying.fastpath.messages import Command, Event, Reader, Writer
+from proxying.fastpath.redis_gift import RedisGift
+from proxying.fastpath.rules import Bounds, configuration
+from proxying.fastpath.teaching import Lesson, Teacher, usable
+from proxying.services import Upstreams
+from proxying.snapshot import Snapshots
+from proxying.upstreams import Instance, Upstream
+from proxying.wire.resolve import AddressRule, connected_socket
+from quotas.bucket import Decision
+from quotas.meter import Meter
+from routing.plans import RoutePlan
+from runtime import tally
+from runtime.tasks import TaskOwner
+
+logger = logging.getLogger(__name__)
+
+_TICK = 0.1
+_MOST_INSTANCES = 4096
+_MOST_GRANTS = 65_536
+_MOST_RETURNS = 8
+"""How often a connection goes back: one that asks again for what the engine cannot serve stays."""
+_CONNECT_SECONDS = 10.0
+
+
+class Adoptive(Protocol):
+    """A connection of the edge."""
+
+    returns: int
+
+    def bring(self, early: bytes, unsent: bytes, begun: Begun | None) -> None:
+        """Before it is connected: what was read, what is to be written, what is under way."""
+        ...
+
+    def brought(self) -> None:
+        """It is connected."""
+        ...
+
+
+class FastPath:
+    """One worker's. Lives on the event loop that :meth:`start` is called on."""
+
+    def __init__(
+        self,
+        library: Path,
+        *,
+        snapshots: Snapshots,
+        upstreams: Upstreams,
+        keys: KeyLookup,
+        meter: Meter | None,
+        carry_on: CarryOn,
+        permitted: AddressRule | None,
+        redis: RedisGift | None,
+        bounds: Bounds,
+        write_lines: Callable[[bytes], None] | None,
+    ) -> None:
+        self._snapshots = snapshots
+        self._services_in_use = upstreams
+        self._keys = keys
+        self._carry_on = carry_on
+        self._permitted = permitted
+        self._redis = redis
+        self._write_lines = write_lines
+        self._teacher = Teacher(keys, limited=meter is not None)
+        self._loads = array("I", bytes(8 * _MOST_INSTANCES))
+        self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        address, _ = self._loads.buffer_info()
+        lines = write_lines is not None
+        self._engine = Library(
+            library, configuration(self._bell, address, _MOST_INSTANCES, lines, bounds)
+        )
+        self._loop = asyncio.get_running_loop()
+        self._connect: Callable[[], asyncio.Protocol] | None = None
+        self._owner = TaskOwner()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._leaving = False
+        self._ended = asyncio.Event()
+        self._redis_lost = asyncio.Event()
+        self._books = Books(meter, keys.note_use)
+        self._ids = 0
+        self._known: dict[RoutePlan, int] = {}
+        self._services: dict[str, int] = {}
+        self._told: dict[str, object] = {}
+        self._instances: dict[tuple[str, str], int] = {}
+        self._revision = 0
+
+    # --- from beginning to end ------------------------------------------------------------------
+
+    def start(
+        self, listeners: list[socket.socket], connect: Callable[[], asyncio.Protocol]
+    ) -> None:
+        """Serve from *listeners*; *connect* makes the protocol of a connection that comes here."""
+        self._connect = connect
+        self._loop.add_reader(self._bell, self._hear)
+        self.begin_revision()
+        self._keys.changed = self._forget_callers
+        self._services_in_use.changed = self._tell_services
+        tally.add_source(self._fold)
+        self._owner.start("fast path", self._keep_telling)
+        if self._redis is not None:
+            self._owner.start("fast path Redis", self._keep_redis)
+        for listener in listeners:
+            self._tell(Writer(Command.LISTEN).i32(os.dup(listener.fileno())))
+
+    def leave_off(self) -> None:
+        """Begin to stop accepting, and to take every connection over, whatever it is about."""
+        self._leaving = True
+        self._tell(Writer(Command.RETIRE))
+
+    async def retire(self) -> None:
+        """Until all of that is done."""
+        self.leave_off()
+        await self._ended.wait()
+        await self._owner.stop()
+        self._keys.changed = self._services_in_use.changed = nobody
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        self._fold()
+        tally.remove_source(self._fold)
+        self._loop.remove_reader(self._bell)
+        self._engine.stop()
+        os.close(self._bell)
+
+    def begin_revision(self) -> None:
+        """Another revision is served: nothing that was taught counts any more."""
+        self._fold()
+        self._revision += 1
+        # What the last revision began is counted yet; what the one before it began has ended.
+        self._books.plans = {number: route for route, number in self._known.items()}
+        self._known.clear()
+        self._books.upstreams.clear()
+        self._told.clear()
+        self._tell(Writer(Command.REVISION).u32(self._revision))
+
+    def take_back(self, transport: asyncio.Transport, returns: int) -> bool:
+        """Whether the engine takes an idle connection, which came from it *returns* times."""
+        sock = transport.get_extra_info("socket")
+        if self._leaving or returns >= _MOST_RETURNS or transport.get_write_buffer_size():
+            return False
+        transport.pause_reading()
+        descriptor = os.dup(sock.fileno())
+        transport.abort()
+        self._tell(Writer(Command.RETURN).i32(descriptor).u32(returns + 1))
+        return True
+
+    def _tell(self, message: Writer) -> None:
+        self._engine.tell(message.message())
+
+    def _fold(self) -> None:
+        """Count what the engine has served since this was asked last, and write its lines."""
+        lines = self._books.enter(self._engine.fold())
+        if lines and self._write_lines is not None:
+            self._write_lines(lines)
+
+    async def _keep_telling(self) -> None:
+        while True:
+            self._fold()
+            self._tell(Writer(Command.CONFIRMED).f64(self._keys.confirmed_for))
+            self._tell_services()
+            await asyncio.sleep(_TICK)
+
+    def _tell_services(self) -> None:
+        """Which instances may be asked, wherever that has changed."""
+        for upstream in self._books.upstreams.values():
+            self._tell_service(upstream)
+
+    # --- what the engine says -------------------------------------------------------------------
+
+    def _hear(self) -> None:
+        try:
+            os.eventfd_read(self._bell)
+        except BlockingIOError:
+            return
+        while message := self._engine.hear():
+            self._handle(Reader(message))
+
+    def _handle(self, message: Reader) -> None:
+        match message.number("B"):
+            case Event.ADOPT:
+                descriptor, returns = message.numbers("iI")
+                self._adopt(descriptor, returns, message.blob(), message.blob(), None)
+            case Event.RESUME:
+                self._resume(message)
+            case Event.NEED:
+                self._begin(self._connect_to(message.number("I")))
+            case Event.REDIS_LOST:
+                self._teacher.limits = False
+                self._redis_lost.set()
+            case Event.LINES:
+                self._fold()
+            case Event.ENDED:
+                self._ended.set()
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _adopt(
+        self, descriptor: int, returns: int, early: bytes, unsent: bytes, begun: Begun | None
+    ) -> None:
+        self._begin(self._adopted(socket.socket(fileno=descriptor), returns, early, unsent, begun))
+
+    async def _adopted(
+        self, sock: socket.socket, returns: int, early: bytes, unsent: bytes, begun: Begun | None
+    ) -> None:
+        if self._connect is None:
+            raise RuntimeError("not started")
+        protocol: Any = self._connect()
+        protocol.returns = returns
+        protocol.bring(early, unsent, begun)
+        try:
+            await self._loop.connect_accepted_socket(lambda: protocol, sock)
+        except OSError:
+            sock.close()
+            if begun is not None:
+                begun.close()
+        else:
+            protocol.brought()
+
+    def _resume(self, message: Reader) -> None:
+        # What it served before is to be counted before what may be a failure.
+        self._fold()
+        descriptor, returns = message.numbers("iI")
+        head, request_id, traceparent = message.blob(), message.blob(), message.blob()
+        elapsed = message.seconds()
+        grant, spent, *told = message.numbers("IBqqq")
+        upstream, instance = message.numbers("iI")
+        waited = message.seconds()
+        reused, received = message.number("B"), message.blob()
+        asked = self._books.instances.get(instance)
+        begun = Begun(
+            request_id=request_id,
+            traceparent=traceparent,
+            elapsed=elapsed,
+            spent=bool(spent),
+            decision=self._decision(grant, told) if spent else None,
+            instance=asked.url if asked is not None else "",
+            upstream=socket.socket(fileno=upstream) if upstream >= 0 else None,
+            received=received,
+            waited=waited,
+            reused=bool(reused),
+            carry_on=self._carry_on,
+        )
+        self._adopt(descriptor, returns, head, b"", begun)
+
+    def _decision(self, grant: int, told: list[int]) -> Decision:
+        limit, remaining, reset = told
+        known = self._books.grants.get(grant) or self._books.past.get(grant)
+        return Decision(True, limit, remaining, reset, 0, known.rule if known else None)
+
+    async def _connect_to(self, number: int) -> None:
+        """A connection to an instance, by the rules for all of them; -1 where none can be had."""
+        instance = self._books.instances.get(number)
+        descriptor = -1
+        if instance is not None:
+            origin = instance.origin
+            allowed = self._permitted if origin.link.guarded else None
+            try:
+                async with asyncio.timeout(_CONNECT_SECONDS):
+                    sock = await connected_socket(origin.host, origin.port, allowed)
+                descriptor = -1 if self._leaving else sock.detach()
+            except (OSError, UnicodeError, TimeoutError) as error:
+                logger.debug("no connection to %s for the fast path: %s", instance.url, error)
+        self._tell(Writer(Command.CONNECTED).u32(number).i32(descriptor))
+
+    async def _keep_redis(self) -> None:
+        """Give the engine a connection to Redis, and another one whenever it loses it."""
+        gift = self._redis
+        while gift is not None:
+            try:
+                descriptor = await gift.connection()
+            except (OSError, TimeoutError, ValueError) as error:
+                logger.debug("no Redis for the fast path: %s", error)
+            else:
+                self._redis_lost.clear()
+                self._tell(Writer(Command.REDIS).i32(descriptor))
+                self._teacher.limits = True
+                await self._redis_lost.wait()
+            await asyncio.sleep(1.0)
+
+    # --- what the engine learns -----------------------------------------------------------------
+
+    def observe(self, exchange: Exchange, status: int, seconds: float) -> None:
+        """Of each exchange that ended here, whatever of it can be taught."""
+        route, begun = exchange.route, exchange.begun
+        snapshot = self._snapshots.current
+        if route is None or snapshot is None or self._connect is None or status >= 500:
+            return
+        if begun is not None and begun.instance:
+            return  # Its answer was in doubt, and the next one may be.
+        plan = snapshot.plans.get(route.name)
+        if plan is None or plan.route is not route:
+            return
+        lesson = self._teacher.lesson(exchange, plan)
+        if lesson is not None:
+            exchange.plain = self._teach(lesson)
+
+    def _teach(self, lesson: Lesson) -> bool:
+        """Whether there was room for it."""
+        upstream, route = lesson.plan.upstream, lesson.plan.route
+        service = self._services.setdefault(upstream.name, len(self._services))
+        self._books.upstreams[upstream.name] = upstream
+        if not self._tell_service(upstream):
+            return False
+        plan = self._known.get(route)
+        if plan is None:
+            plan = self._known[route] = self._next_id()
+            self._books.plans[plan] = route
+        grant = self._next_id()
+        if len(self._books.grants) >= _MOST_GRANTS:
+            self._forget_callers()
+        rule = lesson.rules[0] if lesson.rules else None
+        self._books.grants[grant] = Grant(lesson.plan, lesson.caller, lesson.client, rule)
+        prefix = self._redis.prefix if self._redis is not None else ""
+        self._engine.tell(lesson.message(self._revision, plan, service, grant, prefix))
+        return True
+
+    def _next_id(self) -> int:
+        self._ids = (self._ids + 1) % 2**32
+        return self._ids
+
+    def _forget_callers(self) -> None:
+        self._tell(Writer(Command.FORGET_CALLERS))
+        self._books.forget_grants()
+
+    def _tell_service(self, upstream: Upstream) -> bool:
+        """Where *upstream* may be asked, if that is news; ``False``: too many instances."""
+        running = usable(upstream)
+        news: list[tuple[int, int, float]] = []
+        for one in running:
+            number = self._number(one)
+            if number is None:
+                return False
+            news.append((number, one.most, one.state.weight))
+        if self._told.get(upstream.name) == news:
+            return True
+        self._told[upstream.name] = news
+        to = Writer(Command.SERVICE).u32(self._services[upstream.name])
+        to.list(zip(running, news, strict=True), _write_instance)
+        self._tell(to)
+        return True
+
+    def _number(self, instance: Instance) -> int | None:
+        """The number of an instance, which shares its load with the engine from now on."""
+        key = instance.service, instance.url
+        number = self._instances.get(key)
+        if number is None:
+            if len(self._instances) >= _MOST_INSTANCES:
+                return None
+            number = self._instances[key] = len(self._instances)
+        self._books.instances[number] = instance
+        if instance.state.loads is None:
+            instance.state.place = 2 * number
+            instance.state.loads = memoryview(self._loads)
+            self._loads[2 * number] = instance.state.in_flight
+        return number
+
+
+def _write_instance(to: Writer, told: tuple[Instance, tuple[int, int, float]]) -> None:
+    instance, (number, most, weight) = told
+    to.u32(number).u32(most).blob(instance.origin.authority)
+    to.blob(b'"%b"' % instance.url.encode()).f64(weight)
