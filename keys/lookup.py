@@ -168,13 +168,12 @@ class KeyLookup:
         """Seconds for which every key that needs no fetching is confirmed."""
         return self._confirmed_at + self._limits.confirmed_for - self._clock()
 
-    def good_for(self, digest: str) -> float:
-        """Seconds until a remembered key expires or has to be fetched again; 0 for any other."""
-        record, entry = self.remembered(digest), self._entries.get(digest)
-        if record is None or entry is None or not record.active:
-            return 0.0
-        left = entry.confirmed_at + self._limits.refetch - self._clock()
-        return left if record.expires_at is None else min(left, record.expires_at - self._now())
+    async def fetch_again(self, digest: str) -> KeyRecord | None:
+        """The key as the next round finds it. Raises ``KeyStoreUnavailable``."""
+        answer = None if self._failing else await self._ask(digest, self._stale)
+        if answer is None:
+            raise KeyStoreUnavailable("the key cannot be fetched")
+        return answer.record
 
     async def find(self, digest: str) -> KeyRecord | None:
         """The key, ``None`` when there is none; waits for a round if it must.

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use crate::codec::Reader;
 
 /// Paths and callers remembered; where there are more, all are forgotten.
-const MOST: usize = 65_536;
+const MOST: usize = 131_072;
 
 /// A route, and its service, for one revision. Texts in JSON are quoted.
 pub struct Plan {

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from keys.lookup import KeyLookup, nobody
 from proxying.exchange import Begun, CarryOn, Exchange
 from proxying.fastpath.counting import Books, Grant
+from proxying.fastpath.freshness import Freshness
 from proxying.fastpath.library import Library
 from proxying.fastpath.messages import Command, Event, Reader, Writer
 from proxying.fastpath.redis_gift import RedisGift
@@ -40,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 _TICK = 0.1
 _MOST_INSTANCES = 4096
-_MOST_GRANTS = 65_536
+_MOST_GRANTS = 131_072
 _MOST_RETURNS = 8
 """How often a connection goes back: one that asks again for what the engine cannot serve stays."""
 _CONNECT_SECONDS = 10.0
@@ -100,6 +101,7 @@ class FastPath:
         self._ended = asyncio.Event()
         self._redis_lost = asyncio.Event()
         self._books = Books(meter, keys.note_use)
+        self._freshness = Freshness(keys, self._forget_callers)
         self._ids = 0
         self._known: dict[RoutePlan, int] = {}
         self._services: dict[str, int] = {}
@@ -120,6 +122,7 @@ class FastPath:
         self._services_in_use.changed = self._tell_services
         tally.add_source(self._fold)
         self._owner.start("fast path", self._keep_telling)
+        self._owner.start("fast path keys", self._freshness.keep)
         if self._redis is not None:
             self._owner.start("fast path Redis", self._keep_redis)
         for listener in listeners:
@@ -335,6 +338,8 @@ class FastPath:
             self._forget_callers()
         rule = lesson.rules[0] if lesson.rules else None
         self._books.grants[grant] = Grant(lesson.plan, lesson.caller, lesson.client, rule)
+        if lesson.record is not None:
+            self._freshness.note(lesson.record.digest, lesson.record)
         prefix = self._redis.prefix if self._redis is not None else ""
         self._engine.tell(lesson.message(self._revision, plan, service, grant, prefix))
         return True
@@ -346,6 +351,7 @@ class FastPath:
     def _forget_callers(self) -> None:
         self._tell(Writer(Command.FORGET_CALLERS))
         self._books.forget_grants()
+        self._freshness.forget()
 
     def _tell_service(self, upstream: Upstream) -> bool:
         """Where *upstream* may be asked, if that is news; ``False``: too many instances."""

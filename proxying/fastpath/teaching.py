@@ -7,12 +7,13 @@ alone; whatever needs a look at the request, at a moment or at a policy keeps to
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
 
-from keys.caller import Caller
+from keys.caller import Caller, KeyRecord
 from keys.credentials import CredentialKind
 from keys.digest import hash_api_key
 from keys.lookup import KeyLookup
@@ -26,7 +27,7 @@ from quotas.bucket import Rule
 from quotas.policies import policy_of, rules_for
 from quotas.rules import identifiers
 
-_LONGEST_GRANT = 60.0
+_LONGEST_GRANT = 3600.0
 _SECRET_LOOKING = (b"eyJ", b"gw_")
 """What the request log would make unreadable."""
 _NEVER = float("inf")
@@ -48,6 +49,8 @@ class Lesson:
     rules: tuple[Rule, ...]
     keys: tuple[str, ...]
     seconds: float
+    record: KeyRecord | None
+    """The caller's API key."""
 
     def message(self, revision: int, plan: int, service: int, grant: int, prefix: str) -> bytes:
         """For the engine; *plan*, *service* and *grant* are numbers, *prefix* that of Redis."""
@@ -105,7 +108,8 @@ class Teacher:
             return None
         asks_who = bool(plan.route.auth_methods or rules)
         credentials = _Credentials(exchange) if asks_who else _NOBODY
-        seconds = self._seconds(exchange.caller, credentials)
+        record = self._record(exchange.caller, credentials)
+        seconds = _seconds(exchange.caller, record)
         if seconds <= 0 or exchange.canonical is None:
             return None
         client = exchange.client if asks_who else ""
@@ -121,6 +125,7 @@ class Teacher:
             rules=rules,
             keys=identifiers(rules, exchange.caller, exchange.client, (), plan.route.name),
             seconds=seconds,
+            record=record,
         )
 
     def _rules(self, exchange: Exchange, plan: Plan) -> tuple[Rule, ...] | None:
@@ -133,13 +138,12 @@ class Teacher:
             return None
         return rules if all(map(_is_plain_rule, rules)) else None
 
-    def _seconds(self, caller: Caller | None, credentials: _Credentials) -> float:
-        if caller is None:
-            return _LONGEST_GRANT
-        if caller.kind is not CredentialKind.API_KEY:
-            return 0.0
+    def _record(self, caller: Caller | None, credentials: _Credentials) -> KeyRecord | None:
+        """The key of *caller*, if it has one that is remembered and confirmed."""
+        if caller is None or caller.kind is not CredentialKind.API_KEY:
+            return None
         digest = hash_api_key(credentials.api_key.strip(b" \t").decode("ascii"))
-        return min(_LONGEST_GRANT, self._keys.good_for(digest))
+        return self._keys.remembered(digest)
 
 
 class _Credentials:
@@ -154,6 +158,17 @@ class _Credentials:
 
 
 _NOBODY = _Credentials(None)
+
+
+def _seconds(caller: Caller | None, record: KeyRecord | None) -> float:
+    """For how long the engine may take such a request for the caller's."""
+    if caller is None:
+        return _LONGEST_GRANT
+    if record is None or not record.active:
+        return 0.0
+    if record.expires_at is None:
+        return _LONGEST_GRANT
+    return min(_LONGEST_GRANT, record.expires_at - time.time())
 
 
 def _is_plain(exchange: Exchange) -> bool:
