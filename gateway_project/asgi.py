@@ -19,6 +19,7 @@ from proxying.bindings.asgi_websocket import refuse_websocket
 
 if TYPE_CHECKING:
     from gateway_project.node import Node
+    from proxying.bindings.edge import EdgeProtocol
     from proxying.fastpath.engine import FastPath
     from proxying.gateway import Gateway
 
@@ -78,7 +79,7 @@ class Application:
         return fast_path_library(get_settings()) is not None
 
     def start_fast_path(
-        self, listeners: list[socket.socket], connect: Callable[[], asyncio.Protocol]
+        self, listeners: list[socket.socket], connect: Callable[[], EdgeProtocol]
     ) -> FastPath:
         """Serve plain requests from *listeners*; *connect* makes the protocol of a connection that
         asks for more. Raises ``OSError``.

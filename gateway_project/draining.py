@@ -16,7 +16,7 @@ import socket
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
@@ -28,6 +28,7 @@ from gateway_project.scheduling import favour_requests, start_gently
 from proxying.bindings.edge_state import EdgeState
 
 if TYPE_CHECKING:
+    from proxying.bindings.edge import EdgeProtocol
     from proxying.fastpath.engine import FastPath
 
 logger = logging.getLogger(__name__)
@@ -86,10 +87,10 @@ class DrainingServer(uvicorn.Server):
             for sock in sockets
         ]
 
-    def _connection(self) -> asyncio.Protocol:
-        # Whatever class that is: uvicorn's own take the same.
-        make: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
-        return make(self.config, self.server_state, self.lifespan.state)
+    def _connection(self) -> EdgeProtocol:
+        make: Any = self.config.http_protocol_class
+        made: EdgeProtocol = make(self.config, self.server_state, self.lifespan.state)
+        return made
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """A signal to stop: from now on ``/ready`` says so, unless only this worker goes."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import socket
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from keys.models import TOPIC as KEYS_CHANGED
 from keys.store import fetch_records, read_epoch, write_last_used
 from proxying import metrics
 from proxying.admission import Bounds
+from proxying.bindings.edge import EdgeProtocol
 from proxying.control_plane import control_plane_plan
 from proxying.exchange import Exchange
 from proxying.fastpath.engine import FastPath
@@ -88,7 +88,7 @@ class Node:
         self.gateway = self._gateway()
 
     def start_fast_path(
-        self, listeners: list[socket.socket], connect: Callable[[], asyncio.Protocol]
+        self, listeners: list[socket.socket], connect: Callable[[], EdgeProtocol]
     ) -> FastPath:
         """See :class:`FastPath`. Raises ``OSError``."""
         library = fast_path_library(self._settings)

@@ -134,7 +134,7 @@ class KeyLookup:
         self._failing = False
         self.failures = 0
         self.overflows = 0
-        self.changed: Callable[[], None] = nobody
+        self.changed: Callable[[], None] | None = None
         """Told when keys have changed."""
 
     @property
@@ -197,7 +197,8 @@ class KeyLookup:
             entry.confirmed_at = self._last_confirmed(entry)
         self._generation += 1
         self._absent.clear()
-        self.changed()
+        if self.changed is not None:
+            self.changed()
 
     def __len__(self) -> int:
         """How many keys are remembered."""
@@ -317,10 +318,6 @@ class KeyLookup:
                 self._absent.put(digest, value=True)
         else:
             self._entries.put(digest, _Entry(record, generation, began))
-
-
-def nobody() -> None:
-    """Whoever is told when nobody asked to be."""
 
 
 async def _deliver(asked: _Waiting, records: Mapping[str, KeyRecord]) -> None:

@@ -151,7 +151,7 @@ class Exchange:
     begun: Begun | None = None
     """What the fast path did for it; ``None``: nothing."""
     plain: bool = False
-    """The fast path could serve the next request like it."""
+    """Its connection may go to the fast path, which could serve the next request like it."""
 
 
 @dataclass(slots=True)

@@ -191,6 +191,8 @@ class Gateway:
 
     def _finish(self, exchange: Exchange, status: int) -> None:
         metrics.in_flight.level -= 1
+        if exchange.begun is not None:
+            exchange.begun.close()
         seconds = time.perf_counter() - exchange.started
         for observe in self.observers:
             observe(exchange, status, seconds)

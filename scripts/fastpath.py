@@ -12,15 +12,15 @@ _NAME = "libgateway_fastpath.so"
 
 
 def main() -> int:
-    """Build and put in place, unless what is there is right; 0 where there is no Cargo."""
+    """Build and put in place, unless what is there is right; 0 where it cannot be made."""
     sys.path.insert(0, str(_PROJECT))
     from gateway_project import compiled
 
     if compiled.fast_path() is not None:
         return 0
     cargo = shutil.which("cargo")
-    if cargo is None:
-        print("no cargo: the fast path is not made, requests go without", file=sys.stderr)
+    if cargo is None or sys.platform != "linux":
+        print("no Rust on Linux: the fast path is not made, requests go without", file=sys.stderr)
         return 0
     # Before the sources are read: a change made meanwhile makes the result out of date.
     fingerprint = compiled.fast_path_fingerprint()

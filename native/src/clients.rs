@@ -12,7 +12,7 @@ pub struct Client {
     pub peer: String,
     /// The port it came to.
     pub port: u16,
-    /// How often it came back from Python.
+    /// How often Python had to serve what cannot be learnt.
     pub returns: u32,
     /// What came of its request.
     pub input: Vec<u8>,

@@ -31,6 +31,20 @@ const AT_ONCE: usize = 256;
 const ACCEPTS: usize = 64;
 const TICK: f64 = 0.05;
 
+/// What Python tells the engine: the first byte of the message (proxying/fastpath/messages.py).
+mod command {
+    pub const LISTEN: u8 = 1;
+    pub const REVISION: u8 = 2;
+    pub const LESSON: u8 = 3;
+    pub const SERVICE: u8 = 4;
+    pub const CONNECTED: u8 = 5;
+    pub const RETURN: u8 = 6;
+    pub const FORGET_CALLERS: u8 = 7;
+    pub const CONFIRMED: u8 = 8;
+    pub const REDIS: u8 = 9;
+    pub const RETIRE: u8 = 10;
+}
+
 /// See the module.
 pub struct Engine {
     pub(crate) config: Config,
@@ -110,24 +124,23 @@ impl Engine {
         for command in self.shared.commands() {
             let mut m = Reader(&command);
             match m.u8() {
-                1 => self.listen(Fd::own(m.i32())),
-                2 => self.memory.begin(m.u32()),
-                3 if m.u32() == self.memory.revision => self.learn(&mut m),
-                4 => {
+                command::LISTEN => self.listen(Fd::own(m.i32())),
+                command::REVISION => self.memory.begin(m.u32()),
+                command::LESSON if m.u32() == self.memory.revision => self.learn(&mut m),
+                command::SERVICE => {
                     let service = m.u32();
                     self.memory.place_service(service, Service::read(&mut m));
                 }
-                5 => self.drop_pool(m.u32()),
-                6 => self.connected(m.u32(), m.i32()),
-                7 => {
+                command::CONNECTED => self.connected(m.u32(), m.i32()),
+                command::RETURN => {
                     let (fd, returns) = (Fd::own(m.i32()), m.u32());
                     let (peer, port) = (fd.peer(), fd.port());
-                    self.welcome(fd, peer, port, returns);
+                    self.welcome(fd, peer, port, returns, false);
                 }
-                8 => self.memory.forget_callers(),
-                9 => self.memory.confirmed_until = self.clock.now + m.f64(),
-                10 => self.use_redis(Fd::own(m.i32())),
-                11 => self.retire(),
+                command::FORGET_CALLERS => self.memory.forget_callers(),
+                command::CONFIRMED => self.memory.confirmed_until = self.clock.now + m.f64(),
+                command::REDIS => self.use_redis(Fd::own(m.i32())),
+                command::RETIRE => self.retire(),
                 _ => {}
             }
         }
@@ -181,7 +194,7 @@ impl Engine {
             match accept(listener) {
                 Ok((fd, peer)) => {
                     fd.no_delay();
-                    self.welcome(fd, peer, port, 0);
+                    self.welcome(fd, peer, port, 0, true);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(_) => {
@@ -193,7 +206,7 @@ impl Engine {
         }
     }
 
-    fn welcome(&mut self, fd: Fd, peer: String, port: u16, returns: u32) {
+    fn welcome(&mut self, fd: Fd, peer: String, port: u16, returns: u32, fresh: bool) {
         let client = Client {
             fd,
             peer,
@@ -204,7 +217,7 @@ impl Engine {
             stage: Stage::Idle,
             pending: false,
             ended: false,
-            fresh: returns == 0,
+            fresh,
             idle_since: self.clock.now,
         };
         let token = self.clients.insert(client);
@@ -255,17 +268,34 @@ impl Engine {
     /// Begin an exchange, or let Python.
     fn begin(&mut self, token: u64) {
         let now = self.clock.now;
+        if !self.is_plain(token) {
+            self.hand_oddity(token);
+            return;
+        }
         match self.recall(token, now) {
             Some((place, grant)) => self.depart(token, place, grant, now),
             None => self.hand(token),
         }
     }
 
-    /// The route and the caller of the request that came, if it is plain and both are known.
+    /// Read what came; whether it is a plain request.
+    fn is_plain(&mut self, token: u64) -> bool {
+        let Some(client) = self.clients.get(token) else { return false };
+        request::read(&client.input, &self.config.names, &mut client.request).is_some()
+    }
+
+    /// Give a client to Python for what cannot be learnt: after a few of those it stays there.
+    fn hand_oddity(&mut self, token: u64) {
+        if let Some(client) = self.clients.get(token) {
+            client.returns += 1;
+        }
+        self.hand(token);
+    }
+
+    /// The route and the caller of a plain request, if both are known.
     fn recall(&mut self, token: u64, now: f64) -> Option<(Rc<Place>, Rc<Grant>)> {
         let client = self.clients.get(token)?;
-        let (request, input) = (&mut client.request, &client.input);
-        request::read(input, &self.config.names, request)?;
+        let (request, input) = (&client.request, &client.input);
         let host = &at(input, request.authority)[..request.host_length as usize];
         place_key(host, at(input, request.path), &mut self.key);
         let place = self.memory.place(&self.key)?;

@@ -323,10 +323,4 @@ impl Engine {
         pool.idle.retain(|&idle| idle != token);
         self.closed(upstream.instance);
     }
-
-    pub(crate) fn drop_pool(&mut self, instance: u32) {
-        for token in self.upstreams.tokens(|one| one.instance == instance && one.client.is_none()) {
-            self.drop_upstream(token);
-        }
-    }
 }

@@ -18,7 +18,7 @@ from uvicorn.server import ServerState
 from proxying.admission import Bounds
 from proxying.answering import http_date
 from proxying.bindings.asgi import Serves
-from proxying.bindings.edge_state import EdgeState
+from proxying.bindings.edge_state import EdgeState, TakesBack
 from proxying.errors import RouteNotFound
 from proxying.exchange import Answer, Exchange
 from proxying.problems import problem_answer, problem_of
@@ -49,7 +49,7 @@ class EdgeProtocol(ServerConnection):
         self._gateway = gateway
         self._state = server_state
         self.returns = 0
-        """How often the connection came from the fast path."""
+        """How often the connection asked for what the fast path cannot serve."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Be among those the server stops."""
@@ -75,10 +75,15 @@ class EdgeProtocol(ServerConnection):
 
     def given_back(self) -> bool:
         """To the fast path, while there is one and the server is to go on."""
+        fast_path = self._fast_path
+        return fast_path is not None and fast_path.take_back(self._transport, self.returns)
+
+    @property
+    def _fast_path(self) -> TakesBack | None:
         state = self._state
-        if not isinstance(state, EdgeState) or state.fast_path is None or state.parting:
-            return False
-        return state.fast_path.take_back(self._transport, self.returns)
+        if not isinstance(state, EdgeState) or state.parting:
+            return None
+        return state.fast_path
 
     def served(self) -> None:
         """The server counts requests, it may be told to end after some."""
@@ -91,6 +96,8 @@ class EdgeProtocol(ServerConnection):
             exchange.request_id = secrets.token_hex(16).encode()
             return None
         admitted = self._gateway.admit(exchange)
+        fast_path = self._fast_path
+        exchange.plain = fast_path is not None and fast_path.takes_back(self.returns)
         begun = exchange.begun
         if begun is not None:
             # What the upstream was told already.

@@ -14,8 +14,12 @@ from uvicorn.server import ServerState
 class TakesBack(Protocol):
     """The fast path."""
 
+    def takes_back(self, returns: int) -> bool:
+        """Whether it would take a connection that asked *returns* times for what it cannot do."""
+        ...
+
     def take_back(self, transport: asyncio.Transport, returns: int) -> bool:
-        """Whether it has taken an idle connection, which came from it *returns* times."""
+        """Whether it has taken an idle connection, which asked *returns* times for that."""
         ...
 
 

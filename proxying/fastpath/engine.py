@@ -16,9 +16,10 @@ import socket
 from array import array
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from keys.lookup import KeyLookup, nobody
+from keys.lookup import KeyLookup
+from proxying.bindings.edge import EdgeProtocol
 from proxying.exchange import Begun, CarryOn, Exchange
 from proxying.fastpath.counting import Books, Grant
 from proxying.fastpath.freshness import Freshness
@@ -43,22 +44,8 @@ _TICK = 0.1
 _MOST_INSTANCES = 4096
 _MOST_GRANTS = 131_072
 _MOST_RETURNS = 8
-"""How often a connection goes back: one that asks again for what the engine cannot serve stays."""
+"""How often a connection goes back that asked for what the engine can never serve."""
 _CONNECT_SECONDS = 10.0
-
-
-class Adoptive(Protocol):
-    """A connection of the edge."""
-
-    returns: int
-
-    def bring(self, early: bytes, unsent: bytes, begun: Begun | None) -> None:
-        """Before it is connected: what was read, what is to be written, what is under way."""
-        ...
-
-    def brought(self) -> None:
-        """It is connected."""
-        ...
 
 
 class FastPath:
@@ -94,7 +81,7 @@ class FastPath:
             library, configuration(self._bell, address, _MOST_INSTANCES, lines, bounds)
         )
         self._loop = asyncio.get_running_loop()
-        self._connect: Callable[[], asyncio.Protocol] | None = None
+        self._connect: Callable[[], EdgeProtocol] | None = None
         self._owner = TaskOwner()
         self._tasks: set[asyncio.Task[None]] = set()
         self._leaving = False
@@ -111,9 +98,7 @@ class FastPath:
 
     # --- from beginning to end ------------------------------------------------------------------
 
-    def start(
-        self, listeners: list[socket.socket], connect: Callable[[], asyncio.Protocol]
-    ) -> None:
+    def start(self, listeners: list[socket.socket], connect: Callable[[], EdgeProtocol]) -> None:
         """Serve from *listeners*; *connect* makes the protocol of a connection that comes here."""
         self._connect = connect
         self._loop.add_reader(self._bell, self._hear)
@@ -138,7 +123,7 @@ class FastPath:
         self.leave_off()
         await self._ended.wait()
         await self._owner.stop()
-        self._keys.changed = self._services_in_use.changed = nobody
+        self._keys.changed = self._services_in_use.changed = None
         while self._tasks:
             await asyncio.wait(self._tasks)
         self._fold()
@@ -153,20 +138,25 @@ class FastPath:
         self._revision += 1
         # What the last revision began is counted yet; what the one before it began has ended.
         self._books.plans = {number: route for route, number in self._known.items()}
+        self._books.forget_grants()
+        self._freshness.forget()
         self._known.clear()
         self._books.upstreams.clear()
         self._told.clear()
         self._tell(Writer(Command.REVISION).u32(self._revision))
 
+    def takes_back(self, returns: int) -> bool:
+        """Whether the engine would take a connection that asked *returns* times for more."""
+        return not self._leaving and returns < _MOST_RETURNS
+
     def take_back(self, transport: asyncio.Transport, returns: int) -> bool:
-        """Whether the engine takes an idle connection, which came from it *returns* times."""
-        sock = transport.get_extra_info("socket")
-        if self._leaving or returns >= _MOST_RETURNS or transport.get_write_buffer_size():
+        """Whether the engine takes an idle connection, which asked *returns* times for more."""
+        if not self.takes_back(returns) or transport.get_write_buffer_size():
             return False
         transport.pause_reading()
-        descriptor = os.dup(sock.fileno())
+        descriptor = os.dup(transport.get_extra_info("socket").fileno())
         transport.abort()
-        self._tell(Writer(Command.RETURN).i32(descriptor).u32(returns + 1))
+        self._tell(Writer(Command.RETURN).i32(descriptor).u32(returns))
         return True
 
     def _tell(self, message: Writer) -> None:
@@ -174,7 +164,8 @@ class FastPath:
 
     def _fold(self) -> None:
         """Count what the engine has served since this was asked last, and write its lines."""
-        lines = self._books.enter(self._engine.fold())
+        ledger = self._engine.fold()
+        lines = self._books.enter(ledger) if ledger else b""
         if lines and self._write_lines is not None:
             self._write_lines(lines)
 
@@ -220,7 +211,12 @@ class FastPath:
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._has_ended)
+
+    def _has_ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("a connection of the fast path was lost", exc_info=error)
 
     def _adopt(
         self, descriptor: int, returns: int, early: bytes, unsent: bytes, begun: Begun | None
@@ -232,7 +228,7 @@ class FastPath:
     ) -> None:
         if self._connect is None:
             raise RuntimeError("not started")
-        protocol: Any = self._connect()
+        protocol = self._connect()
         protocol.returns = returns
         protocol.bring(early, unsent, begun)
         try:
@@ -242,7 +238,7 @@ class FastPath:
             if begun is not None:
                 begun.close()
         else:
-            protocol.brought()
+            protocol.go_on()
 
     def _resume(self, message: Reader) -> None:
         # What it served before is to be counted before what may be a failure.
@@ -308,19 +304,19 @@ class FastPath:
     # --- what the engine learns -----------------------------------------------------------------
 
     def observe(self, exchange: Exchange, status: int, seconds: float) -> None:
-        """Of each exchange that ended here, whatever of it can be taught."""
+        """Teach what can be taught of an exchange that ended, if its connection may go back."""
+        exchange.plain = exchange.plain and status < 500 and self._learns(exchange)
+
+    def _learns(self, exchange: Exchange) -> bool:
         route, begun = exchange.route, exchange.begun
         snapshot = self._snapshots.current
-        if route is None or snapshot is None or self._connect is None or status >= 500:
-            return
-        if begun is not None and begun.instance:
-            return  # Its answer was in doubt, and the next one may be.
+        if route is None or snapshot is None or (begun is not None and begun.instance):
+            return False  # What was in doubt of an answer may be in doubt of the next one.
         plan = snapshot.plans.get(route.name)
         if plan is None or plan.route is not route:
-            return
+            return False
         lesson = self._teacher.lesson(exchange, plan)
-        if lesson is not None:
-            exchange.plain = self._teach(lesson)
+        return lesson is not None and self._teach(lesson)
 
     def _teach(self, lesson: Lesson) -> bool:
         """Whether there was room for it."""

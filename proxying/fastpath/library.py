@@ -42,11 +42,15 @@ class Library:
         self._library.fastpath_tell(self._handle, message, len(message))
 
     def hear(self) -> bytes:
-        """What the engine tells next; empty when it tells nothing."""
+        """What the engine tells next; empty when it tells nothing, or was stopped."""
+        if not self._handle:
+            return b""
         return self._returned(self._library.fastpath_hear(self._handle, ctypes.byref(self._data)))
 
     def fold(self) -> bytes:
-        """What became of requests since this was asked last."""
+        """What became of requests since this was asked last; empty when it was stopped."""
+        if not self._handle:
+            return b""
         return self._returned(self._library.fastpath_fold(self._handle, ctypes.byref(self._data)))
 
     def stop(self) -> None:

@@ -17,13 +17,12 @@ class Command(IntEnum):
     REVISION = 2
     LESSON = 3
     SERVICE = 4
-    INSTANCE_GONE = 5
-    CONNECTED = 6
-    RETURN = 7
-    FORGET_CALLERS = 8
-    CONFIRMED = 9
-    REDIS = 10
-    RETIRE = 11
+    CONNECTED = 5
+    RETURN = 6
+    FORGET_CALLERS = 7
+    CONFIRMED = 8
+    REDIS = 9
+    RETIRE = 10
 
 
 class Event(IntEnum):

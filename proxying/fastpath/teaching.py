@@ -139,8 +139,8 @@ class Teacher:
         return rules if all(map(_is_plain_rule, rules)) else None
 
     def _record(self, caller: Caller | None, credentials: _Credentials) -> KeyRecord | None:
-        """The key of *caller*, if it has one that is remembered and confirmed."""
-        if caller is None or caller.kind is not CredentialKind.API_KEY:
+        """The key of *caller*, if it is remembered and confirmed."""
+        if caller is None:
             return None
         digest = hash_api_key(credentials.api_key.strip(b" \t").decode("ascii"))
         return self._keys.remembered(digest)
@@ -183,8 +183,12 @@ def _is_plain(exchange: Exchange) -> bool:
         and bool(exchange.host)
         and exchange.target == exchange.path.encode("ascii")
         and not any(mark in exchange.target for mark in _SECRET_LOOKING)
-        and (exchange.caller is None or exchange.caller.user_id.isascii())
+        and (exchange.caller is None or _is_plain_caller(exchange.caller))
     )
+
+
+def _is_plain_caller(caller: Caller) -> bool:
+    return caller.kind is CredentialKind.API_KEY and caller.user_id.isascii()
 
 
 def _is_plain_rule(rule: Rule) -> bool:

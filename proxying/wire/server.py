@@ -74,7 +74,7 @@ class ServerConnection(asyncio.Protocol):
         self._answering = False
         self._keep_alive = True
         self._reading_head = True
-        self._early = self._unsent = b""
+        self._brought: tuple[bytes, bytes] | None = None
         self._begun: Begun | None = None
 
     # What a binding adds to a connection.
@@ -99,7 +99,7 @@ class ServerConnection(asyncio.Protocol):
         """Before it is connected: what the fast path has read of the client, what it has not
         written yet, and what it did for the exchange.
         """
-        self._early, self._unsent, self._begun = early, unsent, begun
+        self._brought, self._begun = (early, unsent), begun
 
     def part(self) -> None:
         """Go on answering, but close after the next answer: the client is told so in it."""
@@ -127,23 +127,25 @@ class ServerConnection(asyncio.Protocol):
             self._port = local[1]
         self._pace.expect_input(self._patience.header)
 
-    def brought(self) -> None:
+    def go_on(self) -> None:
         """It is connected: go on from where the fast path was, unless the client has left."""
+        brought, self._brought = self._brought, None
+        if brought is None:
+            return
         if self._gone:
             if self._begun is not None:
                 self._begun.close()
             return
-        unsent, self._unsent = self._unsent, b""
+        early, unsent = brought
         if unsent:
             self._transport.write(unsent)
-        early, self._early = self._early, b""
         if early:
             self.data_received(early)
 
     def data_received(self, data: bytes) -> None:
         """Bytes of a body, of a head, or of a request whose turn has not come."""
-        if self._early:
-            self.brought()
+        if self._brought is not None:
+            self.go_on()
         if self._deaf:
             self._pass_over(len(data))
             return

@@ -91,7 +91,7 @@ def gateway(directory: Path, upstream: Upstream, redis: Server, mode: str) -> Ga
     return made
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def pair(
     tmp_path_factory: pytest.TempPathFactory, _upstream: Upstream, redis_server: Server
 ) -> Iterator[Pair]:

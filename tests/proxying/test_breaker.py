@@ -66,6 +66,28 @@ def test_a_success_ends_the_row() -> None:
     assert breaker.state is State.CLOSED
 
 
+def test_successes_without_a_permit_count_as_if_each_had_one() -> None:
+    counted, gathered = Breaker(SPEC), Breaker(SPEC)
+    for breaker in (counted, gathered):
+        run(breaker, [FAILURE] * 4)
+    run(counted, [SUCCESS] * 20)
+    gathered.note_successes(20, 0, 0.0)
+    for breaker in (counted, gathered):
+        run(breaker, [FAILURE] * 4)
+        assert breaker.state is State.CLOSED
+    slow = msgspec.structs.replace(SPEC, slow_seconds=1.0)
+    for share, state in ((9, State.CLOSED), (10, State.OPEN)):
+        breaker = Breaker(slow)
+        breaker.note_successes(20, share, 0.0)
+        assert breaker.state is state
+
+
+def test_successes_of_a_time_before_it_opened_move_nothing() -> None:
+    breaker = opened()
+    breaker.note_successes(100, 0, 1.0)
+    assert breaker.state is State.OPEN
+
+
 def test_what_is_ignored_neither_ends_nor_lengthens_the_row() -> None:
     runs = [FAILURE] * 4 + [IGNORED] * 50, [FAILURE]
     assert states(Breaker(SPEC), *runs) == [State.CLOSED, State.OPEN]
