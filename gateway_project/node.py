@@ -190,7 +190,7 @@ class Node:
     def _install(self, number: int, sha256: str, table: Table) -> None:
         self._snapshots.install(number, sha256, table)
         if self._fast_path is not None:
-            self._fast_path.begin_revision()
+            self._fast_path.follow(table)
         self._health.adjust(table.services)
 
     def _key_lookup(self) -> KeyLookup:

@@ -35,6 +35,7 @@ from proxying.wire.resolve import AddressRule, connected_socket
 from quotas.bucket import Decision
 from quotas.meter import Meter
 from routing.plans import RoutePlan
+from routing.table import Table
 from runtime import tally
 from runtime.tasks import TaskOwner
 
@@ -95,6 +96,7 @@ class FastPath:
         self._told: dict[str, object] = {}
         self._instances: dict[tuple[str, str], int] = {}
         self._revision = 0
+        self._table: Table | None = None
 
     # --- from beginning to end ------------------------------------------------------------------
 
@@ -102,7 +104,9 @@ class FastPath:
         """Serve from *listeners*; *connect* makes the protocol of a connection that comes here."""
         self._connect = connect
         self._loop.add_reader(self._bell, self._hear)
-        self.begin_revision()
+        self._begin_revision()
+        current = self._snapshots.current
+        self._table = current.table if current is not None else None
         self._keys.changed = self._forget_callers
         self._services_in_use.changed = self._tell_services
         tally.add_source(self._fold)
@@ -132,8 +136,15 @@ class FastPath:
         self._engine.stop()
         os.close(self._bell)
 
-    def begin_revision(self) -> None:
-        """Another revision is served: nothing that was taught counts any more."""
+    def follow(self, table: Table) -> None:
+        """*table* is served from now on. Where its routes or the limits over all of them are other
+        ones, nothing that was taught counts any more.
+        """
+        last, self._table = self._table, table
+        if last is None or last.router is not table.router or last.limits != table.limits:
+            self._begin_revision()
+
+    def _begin_revision(self) -> None:
         self._fold()
         self._revision += 1
         # What the last revision began is counted yet; what the one before it began has ended.

@@ -110,6 +110,17 @@ def test_another_revision_is_followed(pair: Pair, upstream: Upstream) -> None:
         other.stop()
 
 
+def test_a_revision_that_changes_no_route_disturbs_nobody(pair: Pair) -> None:
+    text = (pair.fast.directory / "gateway.yaml").read_text("utf-8")
+    other = text.replace("services:", "services:\n  unused: {instances: [{url: 'http://h:1'}]}", 1)
+    with pair.on_the_fast_path("/again") as client:
+        pair.fast.apply(other)
+        pair.fast.apply(text)
+        pair.fast.apply(other)
+        assert is_fast(pair, pair.ask(client, "/again")[0])
+        pair.fast.apply(text)
+
+
 def test_failures_open_the_breaker_and_it_closes_again(pair: Pair, upstream: Upstream) -> None:
     with pair.on_the_fast_path("/open/x") as client:
         upstream.script = answering(ERROR)
