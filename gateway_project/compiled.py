@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from enum import Enum
@@ -73,13 +74,19 @@ class _Finder(MetaPathFinder):
         return spec_from_file_location(fullname, file) if file is not None else None
 
 
-FAST_PATH: Final = PROJECT_DIRECTORY / "build" / "fastpath"
-"""Of ``native/``, made by Cargo."""
+FAST_PATH_VARIABLE: Final = "GATEWAY_FAST_PATH"
+"""Where tests keep a fast path of their own; no setting of the operator's."""
 _FAST_PATH_SOURCES: Final = PROJECT_DIRECTORY / "native"
 
 
-def fast_path(directory: Path = FAST_PATH) -> Path | None:
+def fast_path_directory() -> Path:
+    """Where the fast path is, made of ``native/`` by Cargo."""
+    return Path(os.environ.get(FAST_PATH_VARIABLE) or PROJECT_DIRECTORY / "build" / "fastpath")
+
+
+def fast_path() -> Path | None:
     """The library of the fast path, where it was made of exactly the sources that are here."""
+    directory = fast_path_directory()
     try:
         stamp = stamp_file(directory).read_text(encoding="ascii")
     except OSError:

@@ -58,6 +58,7 @@ class Node:
     def __init__(self, settings: Settings | None = None) -> None:
         self._settings = settings or django_settings.GATEWAY
         self._owner = TaskOwner()
+        self._fast_path_library = fast_path_library(self._settings)
         self._fast_path: FastPath | None = None
         self._reader = DatabaseThread("database-reader")
         self._writer = DatabaseThread("database-writer")
@@ -91,11 +92,10 @@ class Node:
         self, listeners: list[socket.socket], connect: Callable[[], EdgeProtocol]
     ) -> FastPath:
         """See :class:`FastPath`. Raises ``OSError``."""
-        library = fast_path_library(self._settings)
-        if library is None:
+        if self._fast_path_library is None:
             raise OSError("there is no fast path")
         fast_path = FastPath(
-            library,
+            self._fast_path_library,
             snapshots=self._snapshots,
             upstreams=self._health.upstreams,
             keys=self._keys,
@@ -144,7 +144,9 @@ class Node:
     def _gateway(self) -> Gateway:
         settings = self._settings
         port = control_plane_port()
-        observers: tuple[Observer, ...] = (metrics.observe, self._teach)
+        observers: tuple[Observer, ...] = (metrics.observe,)
+        if self._fast_path_library is not None:
+            observers += (self._teach,)
         if access_log.is_wanted(settings.log_level):
             observers += (access_log.observe,)
         return Gateway(

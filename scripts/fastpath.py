@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -27,12 +28,13 @@ def main() -> int:
     target = _PROJECT / "build" / "cargo"
     build = [cargo, "build", "--release", "--offline", "--quiet", "--target-dir", str(target)]
     subprocess.run(build, cwd=_PROJECT / "native", check=True)
-    compiled.FAST_PATH.mkdir(parents=True, exist_ok=True)
+    directory = compiled.fast_path_directory()
+    directory.mkdir(parents=True, exist_ok=True)
     # Replaced, not written over: a worker may be running what is there.
-    new = compiled.FAST_PATH / f"{_NAME}.new"
+    new = directory / f"{_NAME}.{os.getpid()}"
     shutil.copyfile(target / "release" / _NAME, new)
-    new.replace(compiled.FAST_PATH / _NAME)
-    compiled.stamp_file(compiled.FAST_PATH).write_text(fingerprint, encoding="ascii")
+    new.replace(directory / _NAME)
+    compiled.stamp_file(directory).write_text(fingerprint, encoding="ascii")
     return 0
 
 

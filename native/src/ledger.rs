@@ -125,17 +125,16 @@ impl Ledger {
         self.lines.len() > 64 << 10
     }
 
-    /// All of it as a message; then it is empty.
-    pub fn fold(&mut self) -> Vec<u8> {
+    /// What waits as a message, and is kept no longer. Counts of routes and callers, of which there
+    /// may be thousands, only where it is to be `whole`.
+    pub fn fold(&mut self, whole: bool) -> Vec<u8> {
         let mut to = Writer::default();
         to = to.u64(self.in_flight as u64).u64(self.dropped);
-        to = write_counts(to, &mut self.plans);
-        to = write_counts(to, &mut self.instances);
-        to = to.u32(self.grants.len() as u32);
-        for (grant, count) in self.grants.drain() {
-            to = to.u32(grant).u64(count);
+        to = write_counts(to, &mut self.instances).bytes(&self.lines);
+        if whole {
+            to = write_counts(to, &mut self.plans).u32(self.grants.len() as u32);
+            to = self.grants.drain().fold(to, |to, (grant, count)| to.u32(grant).u64(count));
         }
-        to = to.bytes(&self.lines);
         self.lines.clear();
         self.dropped = 0;
         to.0

@@ -102,15 +102,20 @@ pub unsafe extern "C" fn fastpath_hear(handle: *mut Handle, data: *mut *const u8
     handle.returned.len()
 }
 
-/// The ledger, emptied: its length, and where it is until the next call.
+/// What waits in the ledger, the counts of routes and callers only where it is to be `whole`: its
+/// length, and where it is until the next call.
 ///
 /// # Safety
 /// `handle` is of [`fastpath_start`]; `data` may be written to.
 #[no_mangle]
-pub unsafe extern "C" fn fastpath_fold(handle: *mut Handle, data: *mut *const u8) -> usize {
+pub unsafe extern "C" fn fastpath_fold(
+    handle: *mut Handle,
+    data: *mut *const u8,
+    whole: bool,
+) -> usize {
     // SAFETY: the caller's promise.
     let handle = unsafe { &mut *handle };
-    handle.returned = handle.shared.fold();
+    handle.returned = handle.shared.fold(whole);
     // SAFETY: the caller's promise.
     unsafe { *data = handle.returned.as_ptr() };
     handle.returned.len()

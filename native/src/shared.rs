@@ -100,10 +100,10 @@ impl Shared {
         self.ledger().is_full()
     }
 
-    /// Everything in the ledger, which is empty then.
-    pub fn fold(&self) -> Vec<u8> {
+    /// What waits in the ledger: see there.
+    pub fn fold(&self, whole: bool) -> Vec<u8> {
         let mut ledger = self.ledger();
         ledger.in_flight = self.in_flight.load(Ordering::Relaxed);
-        ledger.fold()
+        ledger.fold(whole)
     }
 }

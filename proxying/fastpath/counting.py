@@ -46,7 +46,7 @@ class Books:
     upstreams: dict[str, Upstream] = field(default_factory=dict)
     in_flight: int = 0
 
-    def enter(self, ledger: bytes) -> bytes:
+    def enter(self, ledger: bytes, *, whole: bool) -> bytes:
         """Count everything in *ledger*; the lines of the request log that are in it."""
         read = Reader(ledger)
         in_flight, dropped = read.numbers("QQ")
@@ -55,15 +55,20 @@ class Books:
         if dropped:
             metrics.DROPPED.labels("fast path log").inc(dropped)
         for _ in range(read.number("I")):
-            self._count_route(self.plans.get(read.number("I")), _Counts(read))
-        for _ in range(read.number("I")):
             self._count_instance(self.instances.get(read.number("I")), _Counts(read))
+        lines = read.blob()
+        if whole:
+            self._enter_the_rest(read)
+        return lines
+
+    def _enter_the_rest(self, read: Reader) -> None:
+        for _ in range(read.number("I")):
+            self._count_route(self.plans.get(read.number("I")), _Counts(read))
         for _ in range(read.number("I")):
             number, count = read.numbers("IQ")
             grant = self.grants.get(number) or self.past.get(number)
             if grant is not None:
                 self._count_caller(grant, count)
-        return read.blob()
 
     def forget_grants(self) -> None:
         """They are no longer given."""

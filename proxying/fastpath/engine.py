@@ -109,7 +109,7 @@ class FastPath:
         self._table = current.table if current is not None else None
         self._keys.changed = self._forget_callers
         self._services_in_use.changed = self._tell_services
-        tally.add_source(self._fold)
+        tally.add_source(self._fold_whole)
         self._owner.start("fast path", self._keep_telling)
         self._owner.start("fast path keys", self._freshness.keep)
         if self._redis is not None:
@@ -130,8 +130,8 @@ class FastPath:
         self._keys.changed = self._services_in_use.changed = None
         while self._tasks:
             await asyncio.wait(self._tasks)
-        self._fold()
-        tally.remove_source(self._fold)
+        self._fold_whole()
+        tally.remove_source(self._fold_whole)
         self._loop.remove_reader(self._bell)
         self._engine.stop()
         os.close(self._bell)
@@ -145,7 +145,7 @@ class FastPath:
             self._begin_revision()
 
     def _begin_revision(self) -> None:
-        self._fold()
+        self._fold_whole()
         self._revision += 1
         # What the last revision began is counted yet; what the one before it began has ended.
         self._books.plans = {number: route for route, number in self._known.items()}
@@ -173,10 +173,14 @@ class FastPath:
     def _tell(self, message: Writer) -> None:
         self._engine.tell(message.message())
 
-    def _fold(self) -> None:
-        """Count what the engine has served since this was asked last, and write its lines."""
-        ledger = self._engine.fold()
-        lines = self._books.enter(ledger) if ledger else b""
+    def _fold_whole(self) -> None:
+        """Count routes and callers too: once a second, and whenever somebody wants to see them."""
+        self._fold(whole=True)
+
+    def _fold(self, *, whole: bool = False) -> None:
+        """Count what instances have answered since this was asked last, and write the lines."""
+        ledger = self._engine.fold(whole=whole)
+        lines = self._books.enter(ledger, whole=whole) if ledger else b""
         if lines and self._write_lines is not None:
             self._write_lines(lines)
 
@@ -356,6 +360,7 @@ class FastPath:
         return self._ids
 
     def _forget_callers(self) -> None:
+        self._fold_whole()
         self._tell(Writer(Command.FORGET_CALLERS))
         self._books.forget_grants()
         self._freshness.forget()

@@ -24,10 +24,14 @@ class Library:
         self._library.fastpath_start.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
         self._library.fastpath_tell.restype = None
         self._library.fastpath_tell.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t]
-        for name in ("fastpath_hear", "fastpath_fold"):
-            function = getattr(self._library, name)
-            function.restype = ctypes.c_size_t
-            function.argtypes = [ctypes.c_void_p, ctypes.POINTER(_Data)]
+        self._library.fastpath_hear.restype = ctypes.c_size_t
+        self._library.fastpath_hear.argtypes = [ctypes.c_void_p, ctypes.POINTER(_Data)]
+        self._library.fastpath_fold.restype = ctypes.c_size_t
+        self._library.fastpath_fold.argtypes = [
+            ctypes.c_void_p,
+            ctypes.POINTER(_Data),
+            ctypes.c_bool,
+        ]
         self._library.fastpath_stop.restype = None
         self._library.fastpath_stop.argtypes = [ctypes.c_void_p]
         self._handle = self._library.fastpath_start(configuration, len(configuration))
@@ -47,11 +51,14 @@ class Library:
             return b""
         return self._returned(self._library.fastpath_hear(self._handle, ctypes.byref(self._data)))
 
-    def fold(self) -> bytes:
-        """What became of requests since this was asked last; empty when it was stopped."""
+    def fold(self, *, whole: bool) -> bytes:
+        """What became of requests since this was asked last; empty when it was stopped. Of routes
+        and callers, of which there may be thousands, only where it is to be *whole*.
+        """
         if not self._handle:
             return b""
-        return self._returned(self._library.fastpath_fold(self._handle, ctypes.byref(self._data)))
+        data = ctypes.byref(self._data)
+        return self._returned(self._library.fastpath_fold(self._handle, data, whole))
 
     def stop(self) -> None:
         """Wait for the engine, which was told to retire, and free it."""

@@ -91,7 +91,7 @@ def _write_rule(to: Writer, rule: Rule, key: str) -> None:
 
 
 class Teacher:
-    """Decides what may be learnt. *limits*: the engine can spend from limits."""
+    """Decides what may be learnt. *limited*: limits apply at all."""
 
     def __init__(self, keys: KeyLookup, *, limited: bool) -> None:
         self._keys = keys

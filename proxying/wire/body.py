@@ -215,6 +215,14 @@ class RequestBody:
         self._pieces.clear()
         self._wake()
 
+    def is_soon_over(self, most: int) -> bool:
+        """Whether no more than *most* bytes are left, for all that is known, to be passed over. No
+        ``100 Continue`` after this.
+        """
+        soon = not self.awaits_continue and self.left <= most
+        self.awaits_continue = False
+        return soon
+
     def discard(self) -> None:
         """The answer is sent: the rest is passed over, and whoever still reads is told so."""
         self._discarding = True

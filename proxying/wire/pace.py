@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import select
+import socket
+import struct
 from typing import Protocol
 
 from proxying.admission import Patience
@@ -16,6 +18,7 @@ from proxying.wire.body import RequestBody
 _NEVER = float("inf")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LOOK_SECONDS = 0.5
+_RESET = struct.pack("ii", 1, 0)
 _LEFT = select.POLLRDHUP | select.POLLHUP | select.POLLERR
 
 
@@ -143,6 +146,12 @@ class Pace:
         if self._transport.get_write_buffer_size():
             self.pause_writing()
 
+    def reset(self) -> None:
+        """End it so that nobody takes what was sent for whole."""
+        sock: socket.socket = self._transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self._transport.abort()
+
     def stop(self) -> None:
         """The connection is gone: nothing is due any more."""
         if self._timer is not None:
@@ -198,9 +207,9 @@ class Pace:
 
 def has_left(transport: asyncio.Transport) -> bool:
     """Whether the peer has ended its side, read or not: for transports that do not read."""
-    socket = transport.get_extra_info("socket")
-    if socket is None or socket.fileno() < 0:
+    sock = transport.get_extra_info("socket")
+    if sock is None or sock.fileno() < 0:
         return True  # It is closed, and its protocol will hear of it.
     poll = select.poll()
-    poll.register(socket.fileno(), select.POLLRDHUP)
+    poll.register(sock.fileno(), select.POLLRDHUP)
     return any(events & _LEFT for _, events in poll.poll(0))

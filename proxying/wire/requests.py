@@ -9,13 +9,14 @@ It is refused as it comes in what no later byte can mend, so a head is held only
 
 from __future__ import annotations
 
+import asyncio
 from typing import NoReturn
 
 import httptools
 
 from proxying.admission import FORWARDABLE, MOST_HEADER_LINES, Bounds
 from proxying.errors import BadRequest, MethodNotAllowed
-from proxying.exchange import Headers
+from proxying.exchange import Body, Exchange, Headers
 from proxying.wire.framing import (
     FramingError,
     UnknownCodingError,
@@ -31,6 +32,29 @@ _AROUND_TARGET = 40
 """At most this much of a head is neither target nor headers: method, version, line ends."""
 _SPECIAL = frozenset((b"content-length", b"transfer-encoding", b"connection", b"expect"))
 _METHODS = {name.encode(): name for name in FORWARDABLE}
+
+
+class Ends:
+    """Where a connection comes from and where it came to."""
+
+    __slots__ = ("peer", "port", "scheme")
+
+    def __init__(self, peer: str = "", scheme: str = "http", port: int = 80) -> None:
+        self.peer = peer
+        self.scheme = scheme
+        self.port = port
+
+    @classmethod
+    def of(cls, transport: asyncio.BaseTransport) -> Ends:
+        """Those of a connection that is made; of a UNIX socket nothing is known."""
+        scheme, port = "http", 80
+        if transport.get_extra_info("sslcontext") is not None:
+            scheme, port = "https", 443
+        peer = transport.get_extra_info("peername")
+        local = transport.get_extra_info("sockname")
+        if isinstance(local, tuple):
+            port = local[1]
+        return cls(peer[0] if isinstance(peer, tuple) else "", scheme, port)
 
 
 class HeadReader:
@@ -115,6 +139,21 @@ class HeadReader:
         self._parse(data[: end - before], raw)
         self._take(bytes(raw[:end]), parsed=True)
         return data[end - before :]
+
+    def exchange(self, body: Body, ends: Ends) -> Exchange:
+        """The request whose head was read, with its *body*."""
+        return Exchange(
+            self.method,
+            self.target,
+            self.query,
+            self.headers,
+            body,
+            ends.peer,
+            ends.scheme,
+            ends.port,
+            b"1.1" if self.http11 else b"1.0",
+            upgradable=True,
+        )
 
     def close(self) -> None:
         """Let go of the parser, which refers back to here."""

@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
-import struct
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import cast
@@ -29,13 +27,12 @@ from proxying.wire.body import MAX_HELD, RequestBody
 from proxying.wire.framing import FramingError
 from proxying.wire.pace import Pace
 from proxying.wire.replies import last_chunk, reply_head, send_body
-from proxying.wire.requests import HeadReader
+from proxying.wire.requests import Ends, HeadReader
 from proxying.wire.tunnel import FarEnd, Tunnel
 
 logger = logging.getLogger(__name__)
 
 _EXPECTED = (UpstreamError, ProxyError, ClientGone)
-_RESET = struct.pack("ii", 1, 0)
 
 
 class ServerConnection(asyncio.Protocol):
@@ -54,7 +51,7 @@ class ServerConnection(asyncio.Protocol):
         self._handle = handle
         self._patience = bounds.patience
         self._head = HeadReader(bounds)
-        self._peer, self._scheme, self._port = "", "http", 80
+        self._ends = Ends()
         self._task: asyncio.Task[None] | None = None
         self._arrival: asyncio.Future[None] | None = None
         self._exchange: Exchange | None = None
@@ -117,14 +114,7 @@ class ServerConnection(asyncio.Protocol):
         """The socket, or the TLS session on it, is ready."""
         self._transport = cast(asyncio.Transport, transport)
         self._pace = Pace(self._loop, self._transport, self._patience, self)
-        peer = transport.get_extra_info("peername")
-        local = transport.get_extra_info("sockname")
-        if transport.get_extra_info("sslcontext") is not None:
-            self._scheme, self._port = "https", 443
-        if isinstance(peer, tuple):
-            self._peer = peer[0]
-        if isinstance(local, tuple):
-            self._port = local[1]
+        self._ends = Ends.of(transport)
         self._pace.expect_input(self._patience.header)
 
     def go_on(self) -> None:
@@ -183,18 +173,7 @@ class ServerConnection(asyncio.Protocol):
             if rest:
                 rest = self._take_body(self._body, rest)
         self._inbox = rest
-        exchange = Exchange(
-            head.method,
-            head.target,
-            head.query,
-            head.headers,
-            body,
-            self._peer,
-            self._scheme,
-            self._port,
-            b"1.1" if head.http11 else b"1.0",
-            upgradable=True,
-        )
+        exchange = head.exchange(body, self._ends)
         exchange.begun, self._begun = self._begun, None
         self._run(exchange)
 
@@ -233,7 +212,7 @@ class ServerConnection(asyncio.Protocol):
     def _refuse(self, error: ProxyError) -> None:
         self._stop_listening()
         self._busy = True
-        self._run(Exchange("", b"/", None, [], EMPTY, self._peer, failure=error))
+        self._run(Exchange("", b"/", None, [], EMPTY, self._ends.peer, failure=error))
 
     def _run(self, exchange: Exchange) -> None:
         self._pace.expect_nothing()
@@ -328,7 +307,8 @@ class ServerConnection(asyncio.Protocol):
 
     async def _send(self, exchange: Exchange, answer: Answer) -> None:
         http11 = exchange.version != b"1.0"
-        if self._stopping or not self._rest_is_short():
+        rest, most = self._body, self._patience.drain_bytes
+        if self._stopping or (rest is not None and not rest.is_soon_over(most)):
             self._keep_alive = False
         head, left, chunked = reply_head(
             answer, exchange.method, http11=http11, keep_alive=self._keep_alive
@@ -366,15 +346,6 @@ class ServerConnection(asyncio.Protocol):
             answer.close()
 
         await tunnel.carry(ended)
-
-    def _rest_is_short(self) -> bool:
-        """Whether what is left of the request can be passed over. No ``100 Continue`` after it."""
-        body = self._body
-        if body is None:
-            return True
-        short = not body.awaits_continue and body.left <= self._patience.drain_bytes
-        body.awaits_continue = False
-        return short
 
     def _go_on(self, plain: bool) -> bool:
         """After an exchange, a *plain* one or not: whether there may be another here."""
@@ -420,8 +391,6 @@ class ServerConnection(asyncio.Protocol):
             return  # it closes both of its ends
         lasts_until_close = exchange.version == b"1.0" and self._answering
         if lasts_until_close and not self._transport.is_closing():
-            sock: socket.socket = self._transport.get_extra_info("socket")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            self._transport.abort()
+            self._pace.reset()
         else:
             self._pace.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway_project import compiled
+from gateway_project.compiled import FAST_PATH_VARIABLE
 from tests.servers import Server
 from tests.support.process import PROJECT, GatewayProcess, new_gateway
 from tests.support.raw import RawClient, Reply
@@ -38,13 +39,19 @@ routes:
 """
 
 
+LIBRARY = {FAST_PATH_VARIABLE: str(PROJECT / "build" / "fastpath-of-tests")}
+"""Of these sources, and apart from the one that is served: tests change nothing of that."""
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _library() -> None:
-    """The fast path of these sources."""
+    """It is there."""
     if shutil.which("cargo") is None:
         pytest.skip("the fast path is made with Rust")
-    subprocess.run([sys.executable, "scripts/fastpath.py"], cwd=PROJECT, check=True)
-    assert compiled.fast_path() is not None
+    environment = {**os.environ, **LIBRARY}
+    subprocess.run(
+        [sys.executable, "scripts/fastpath.py"], cwd=PROJECT, env=environment, check=True
+    )
 
 
 @dataclass
@@ -81,6 +88,7 @@ def gateway(directory: Path, upstream: Upstream, redis: Server, mode: str) -> Ga
         {
             "ALLOWED_HOSTS": "gateway.test",
             "COMPILED_DATA_PLANE": mode,
+            **LIBRARY,
             "REDIS_URL": redis.url,
             "REDIS_PREFIX": f"{directory}:",
             "LOG_FORMAT": "json",

@@ -26,6 +26,8 @@ from tests.support.process import PROJECT, GatewayProcess, new_gateway
 
 MINUTES = float(os.environ.get("SOAK_MINUTES", "10"))
 SHARE = 0.7
+_FULL_SECONDS = 30
+"""In which the most it can do is measured: the first seconds promise more than lasts."""
 MOST_GROWTH = max(0.5, 5 / MINUTES)
 """MB a minute: 5 MB in all, in runs of more than ten minutes half of one a minute."""
 CONNECTIONS = 64
@@ -122,7 +124,7 @@ class Samples:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(MINUTES * 60 + 180)
+@pytest.mark.timeout(MINUTES * 60 + 240)
 def test_memory_and_descriptors_are_flat(tmp_path: Path) -> None:
     gateway = new_gateway(tmp_path)
     with _upstream() as port:
@@ -131,7 +133,7 @@ def test_memory_and_descriptors_are_flat(tmp_path: Path) -> None:
             process = gateway.process
             assert process is not None
             eventually(lambda: gateway.request("GET", "/soaked").status == 200, seconds=5)
-            most = _facts(_steady(gateway.port, 100_000, 5))["answered"]
+            most = _facts(_steady(gateway.port, 100_000, _FULL_SECONDS))["answered"]
             before = _attempts(gateway)
             load = _steady(gateway.port, SHARE * most, MINUTES * 60)
             samples = _watched(process.pid, load)
