@@ -12,6 +12,8 @@ import stat
 from hashlib import sha256
 from pathlib import Path
 
+from runtime.rows import SUFFIX
+
 _MEMORY = Path("/dev") / "shm"
 _VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -23,7 +25,7 @@ def prepare(var_directory: Path) -> None:
     """
     directory = _in_memory(var_directory) or var_directory / "metrics"
     directory.mkdir(mode=0o750, parents=True, exist_ok=True)
-    for file in directory.glob("*.db"):
+    for file in (*directory.glob("*.db"), *directory.glob("*" + SUFFIX)):
         file.unlink()
     os.environ[_VARIABLE] = str(directory)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-sum_workers: Callable[[CollectorRegistry], object] = MultiProcessCollector
-"""Let a registry collect the sums over all processes."""
+sum_library: Callable[[CollectorRegistry], object] = MultiProcessCollector
+"""Let a registry collect the sums over all processes of what the library counts."""
 drop_gauges: Callable[[int], None] = mark_process_dead
 """Forget the gauges of the process with this id."""

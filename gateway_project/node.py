@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from django.conf import settings as django_settings
@@ -22,7 +22,7 @@ from gateway_project.token_side import TokenSide
 from keys.authentication import Authenticator
 from keys.lookup import KeyLookup, LookupLimits
 from keys.models import TOPIC as KEYS_CHANGED
-from keys.store import fetch_records, read_epoch, write_last_used
+from keys.store import fetch_records, read_epoch, read_marks, write_last_used
 from proxying import metrics
 from proxying.admission import Bounds
 from proxying.bindings.edge import EdgeProtocol
@@ -99,6 +99,7 @@ class Node:
             snapshots=self._snapshots,
             upstreams=self._health.upstreams,
             keys=self._keys,
+            read_marks=self._read_marks,
             meter=self._quotas.meter,
             carry_on=self._transport.resume,
             permitted=self._permitted,
@@ -209,6 +210,9 @@ class Node:
             writer=self._writer,
             limits=limits,
         )
+
+    async def _read_marks(self, digests: Sequence[str]) -> Mapping[str, int]:
+        return await self._reader.run(read_marks, digests)
 
     async def _forget_keys(self, _: int) -> None:
         self._keys.invalidate()

@@ -6,14 +6,13 @@ They are answered in the data plane, by every worker, without Django.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import msgspec
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from gateway_project.metric_sums import sum_workers
+from gateway_project.exposition import registry
 from proxying.answering import http_date
 from proxying.errors import MethodNotAllowed
 from proxying.exchange import Answer, Bytes, Exchange, Headers
@@ -67,16 +66,8 @@ class Probes:
     async def metrics(self, exchange: Exchange) -> Answer:
         """Prometheus text, summed over the workers of this node."""
         tally.flush()
-        content = await asyncio.to_thread(_exposition)
+        content = await asyncio.to_thread(lambda: generate_latest(registry()))
         return _answer(exchange, 200, CONTENT_TYPE_LATEST.encode(), content)
-
-
-def _exposition() -> bytes:
-    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-        return generate_latest(REGISTRY)
-    registry = CollectorRegistry()
-    sum_workers(registry)
-    return generate_latest(registry)
 
 
 def _json(exchange: Exchange, status: int, content: dict[str, Any]) -> Answer:

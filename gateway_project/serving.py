@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Final
 
 import uvicorn
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import start_http_server
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import ChangeReload
 
@@ -21,7 +21,6 @@ from gateway_project.control_plane import ControlPlane
 from gateway_project.draining import DrainingConfig, Workers
 from gateway_project.env import Settings, SettingsError
 from gateway_project.env_files import PROJECT_DIRECTORY
-from gateway_project.metric_sums import sum_workers
 from gateway_project.scheduling import collect_seldom
 
 APPLICATION: Final = "gateway_project.asgi:application"
@@ -157,6 +156,6 @@ def _try_to_bind(host: str, port: int) -> None:
 def serve_metrics(settings: Settings) -> None:
     """Answer Prometheus on METRICS_PORT too, summed over all workers."""
     if settings.prometheus_enabled and settings.metrics_port:
-        registry = CollectorRegistry()
-        sum_workers(registry)
-        start_http_server(settings.metrics_port, settings.listen_host, registry)
+        # Late: this module is imported before the settings, by which the data plane is chosen.
+        exposition = import_module("gateway_project.exposition")
+        start_http_server(settings.metrics_port, settings.listen_host, exposition.registry())

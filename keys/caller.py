@@ -50,6 +50,8 @@ class KeyRecord:
     """Neither revoked nor disabled, and its consumer enabled."""
     expires_at: float | None = None
     """The earlier of the key's expiry and, once rotated, the end of its grace time."""
+    mark: int = field(default=0, compare=False)
+    """Another one in this process when what is stored has changed (``keys.store.read_marks``)."""
 
     def check(self, client_ip: str, route_name: str, now: float) -> None:
         """Raise the ``ApiKeyRefused`` that applies.

@@ -168,13 +168,6 @@ class KeyLookup:
         """Seconds for which every key that needs no fetching is confirmed."""
         return self._confirmed_at + self._limits.confirmed_for - self._clock()
 
-    async def fetch_again(self, digest: str) -> KeyRecord | None:
-        """The key as the next round finds it. Raises ``KeyStoreUnavailable``."""
-        answer = None if self._failing else await self._ask(digest, self._stale)
-        if answer is None:
-            raise KeyStoreUnavailable("the key cannot be fetched")
-        return answer.record
-
     async def find(self, digest: str) -> KeyRecord | None:
         """The key, ``None`` when there is none; waits for a round if it must.
 

@@ -25,17 +25,30 @@ from runtime.networks import Network, parse_networks
 
 logger = logging.getLogger(__name__)
 
+_READ = tuple(
+    f"{prefix}{name}"
+    for prefix, names in {
+        "": "pk prefix enabled revoked_at expires_at grace_until roles permissions allowed_routes "
+        "allowed_networks",
+        "consumer__": "name enabled roles permissions",
+    }.items()
+    for name in names.split()
+)
+"""What a record is made of."""
+
 
 def fetch_records(digests: Sequence[str]) -> dict[str, KeyRecord]:
     """The keys with these digests, revoked and expired ones included; two queries, and a few more
     for what is attached to their consumers. When none is stored, one query in all.
     """
-    digests = _stored(digests)
-    if not digests:
+    marks = read_marks(digests)
+    if not marks:
         return {}
-    rows = ApiKey.objects.filter(digest__in=digests).select_related("consumer")
+    rows = ApiKey.objects.filter(digest__in=marks).select_related("consumer")
     policies = policies_of({row.consumer_id for row in rows})
-    return {row.digest: _record(row, policies.get(row.consumer_id)) for row in rows}
+    return {
+        row.digest: _record(row, policies.get(row.consumer_id), marks[row.digest]) for row in rows
+    }
 
 
 def read_epoch() -> int:
@@ -46,23 +59,25 @@ def read_epoch() -> int:
     return int(row[0]) if row else 0
 
 
-def _stored(digests: Sequence[str]) -> list[str]:
-    """Those of *digests* that belong to a key."""
+def read_marks(digests: Sequence[str]) -> dict[str, int]:
+    """Those of *digests* that belong to a key, each with a number that is another one, in this
+    process, once something was stored that changes the key's record; one query.
+    """
     if not digests:
-        return []
+        return {}
     size = 1 << (len(digests) - 1).bit_length()
     padded = [*digests, *[digests[-1]] * (size - len(digests))]
     using = router.db_for_read(ApiKey)
     with connections[using].cursor() as cursor:
-        cursor.execute(_stored_query(using, size), padded)
-        return [row[0] for row in cursor.fetchall()]
+        cursor.execute(_marks_query(using, size), padded)
+        return {row[0]: hash(str(row)) for row in cursor.fetchall()}
 
 
 @lru_cache(maxsize=64)
-def _stored_query(using: str, size: int) -> str:
-    """What :func:`_stored` sends to the database *using* for *size* digests, a power of two."""
+def _marks_query(using: str, size: int) -> str:
+    """What :func:`read_marks` sends to the database *using* for *size* digests, a power of two."""
     rows = ApiKey.objects.filter(digest__in=[str(number) for number in range(size)])
-    compiler = rows.order_by().values_list("digest").query.get_compiler(using)
+    compiler = rows.order_by().values_list("digest", *_READ).query.get_compiler(using)
     return str(compiler.as_sql()[0])
 
 
@@ -85,7 +100,7 @@ def write_last_used(times: Mapping[int, float]) -> None:
     )
 
 
-def _record(row: ApiKey, policy: object) -> KeyRecord:
+def _record(row: ApiKey, policy: object, mark: int) -> KeyRecord:
     consumer = row.consumer
     ends = [end.timestamp() for end in (row.expires_at, row.grace_until) if end is not None]
     try:
@@ -99,6 +114,7 @@ def _record(row: ApiKey, policy: object) -> KeyRecord:
         key_id=row.pk,
         active=row.enabled and consumer.enabled and row.revoked_at is None,
         expires_at=min(ends, default=None),
+        mark=mark,
     )
 
 

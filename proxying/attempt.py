@@ -113,8 +113,8 @@ class Attempt:
     def _count(self) -> None:
         service, url = self.instance.service, self.instance.url
         if self.answer is not None:
-            outcome = f"{self.answer.status // 100}xx"
-            metrics.upstream_child(service, url).observe(self.seconds)
+            outcome = metrics.status_class(self.answer.status)
+            metrics.UPSTREAM_DURATION.observe(self.seconds, service, url)
         else:
             outcome = _CAUSES.get(type(self.failure), "protocol") if self.failure else ""
-        metrics.attempts_child(service, url, outcome).inc()
+        metrics.ATTEMPTS.inc(service, url, outcome)

@@ -152,11 +152,11 @@ class Gateway:
                 exchange.headers, route.auth_methods, exchange.client, route.name
             )
         except AuthenticationError as error:
-            metrics.authentications_child(error.code).inc()
+            metrics.AUTHENTICATIONS.inc(error.code)
             for observe in self.refusal_observers:
                 observe(exchange, error)
             raise
-        metrics.authentications_child("ok").inc()
+        metrics.AUTHENTICATIONS.inc("ok")
         return caller
 
     async def _spend(self, exchange: Exchange, plan: Plan, meter: Meter) -> Decision | None:

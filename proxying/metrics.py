@@ -6,12 +6,14 @@ depend on what clients send. What is counted per request goes through ``runtime.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge
 
-from proxying.exchange import Exchange
-from runtime.tally import CountTally, LevelTally, SpreadTally
+from runtime.tally import CountTally, LevelTally, SpreadTally, tell_losses_to
+
+if TYPE_CHECKING:
+    from proxying.exchange import Exchange
 
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 BUCKETS = (
@@ -31,27 +33,28 @@ BUCKETS = (
     30.0,
     60.0,
 )
+_CLASSES = tuple(f"{number}xx" for number in range(10))
 NO_ROUTE = ""
 CLIENT_GONE = 499
 
-REQUESTS = Counter(
+REQUESTS = CountTally(
     "gateway_requests_total",
     "Requests by outcome; code is the gateway's own error code, empty for an upstream's answer.",
     ("route", "service", "method", "status_class", "code"),
 )
-DURATION = Histogram(
+DURATION = SpreadTally(
     "gateway_request_duration_seconds",
     "From the complete request head to the last byte of the answer.",
     ("route",),
-    buckets=BUCKETS,
+    BUCKETS,
 )
-UPSTREAM_DURATION = Histogram(
+UPSTREAM_DURATION = SpreadTally(
     "gateway_upstream_duration_seconds",
     "From the start of an attempt to the head of its answer.",
     ("service", "instance"),
-    buckets=BUCKETS,
+    BUCKETS,
 )
-ATTEMPTS = Counter(
+ATTEMPTS = CountTally(
     "gateway_attempts_total",
     "Attempts at instances; outcome is a status class or the failure.",
     ("service", "instance", "outcome"),
@@ -84,7 +87,7 @@ HEALTH_CHECKS = Counter(
     "Active health checks; outcome is ok or failed.",
     ("service", "instance", "outcome"),
 )
-AUTHENTICATIONS = Counter(
+AUTHENTICATIONS = CountTally(
     "gateway_authentications_total",
     "Callers verified (outcome ok) or refused (outcome is the error code).",
     ("outcome",),
@@ -101,38 +104,10 @@ DROPPED = Counter(
 )
 
 
+tell_losses_to(DROPPED.labels("metrics").inc)
+
 in_flight = LevelTally(IN_FLIGHT)
 """Its ``level`` goes up and down with the exchanges of this worker."""
-
-
-@lru_cache(maxsize=65_536)
-def requests_child(route: str, service: str, method: str, status: int, code: str) -> CountTally:
-    """The counter of one outcome; *status* is its class."""
-    return CountTally(REQUESTS.labels(route, service, method, f"{status}xx", code))
-
-
-@lru_cache(maxsize=65_536)
-def duration_child(route: str) -> SpreadTally:
-    """The histogram of one route."""
-    return SpreadTally(DURATION.labels(route), BUCKETS)
-
-
-@lru_cache(maxsize=65_536)
-def attempts_child(service: str, instance: str, outcome: str) -> CountTally:
-    """The counter of one outcome at one instance."""
-    return CountTally(ATTEMPTS.labels(service, instance, outcome))
-
-
-@lru_cache(maxsize=65_536)
-def upstream_child(service: str, instance: str) -> SpreadTally:
-    """The histogram of one instance."""
-    return SpreadTally(UPSTREAM_DURATION.labels(service, instance), BUCKETS)
-
-
-@lru_cache(maxsize=64)
-def authentications_child(outcome: str) -> CountTally:
-    """The counter of one outcome of authentication."""
-    return CountTally(AUTHENTICATIONS.labels(outcome))
 
 
 def observe(exchange: Exchange, status: int, seconds: float) -> None:
@@ -141,5 +116,10 @@ def observe(exchange: Exchange, status: int, seconds: float) -> None:
     method = exchange.method if exchange.method in _METHODS else "other"
     name = route.name if route else NO_ROUTE
     service = route.service.name if route else NO_ROUTE
-    requests_child(name, service, method, status // 100, exchange.error).inc()
-    duration_child(name).observe(seconds)
+    REQUESTS.inc(name, service, method, status_class(status), exchange.error)
+    DURATION.observe(seconds, name)
+
+
+def status_class(status: int) -> str:
+    """``2xx`` and the like."""
+    return _CLASSES[status // 100]

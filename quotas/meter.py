@@ -56,7 +56,7 @@ class Meter:
         try:
             decision = await self._limiter.check_rate_limit(rules, keys)
         except LimiterUnavailable:
-            metrics.decisions_child(limits.route, "unavailable").inc()
+            metrics.DECISIONS.inc(limits.route, "unavailable")
             raise
         self.count(limits, caller, client, decision)
         if self._recorder is not None and self._write_first:
@@ -71,8 +71,19 @@ class Meter:
         decision: Decision | None,
         times: int = 1,
     ) -> None:
-        """Write down a decision, or several alike, wherever they were made."""
-        metrics.decisions_child(limits.route, _kind(decision)).inc(times)
+        """Count a decision, or several alike, wherever they were made, and write them down."""
+        metrics.DECISIONS.add(times, limits.route, _kind(decision))
+        self.record(limits, caller, client, decision, times)
+
+    def record(
+        self,
+        limits: RouteLimits,
+        caller: Caller | None,
+        client: str,
+        decision: Decision | None,
+        times: int = 1,
+    ) -> None:
+        """Write down what was counted among the metrics already."""
         if decision is not None and decision.usage and self._ledger is not None and caller:
             self._ledger.note(caller.identity, decision.usage)
         if self._recorder is not None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from prometheus_client import Counter, Gauge
 
-DECISIONS = Counter(
+from runtime.tally import CountTally
+
+DECISIONS = CountTally(
     "gateway_limit_decisions_total",
     "Limiter decisions: allowed, refused, would_refuse (shadow), unchecked, unavailable.",
     ("route", "decision"),
@@ -34,9 +34,3 @@ RECORDS_DROPPED = Counter(
     "gateway_limit_records_merged_total",
     "Requests counted under no name of their own because too many callers came in an hour.",
 )
-
-
-@lru_cache(maxsize=65_536)
-def decisions_child(route: str, decision: str) -> Counter:
-    """The counter of one kind of decision on one route."""
-    return DECISIONS.labels(route, decision)

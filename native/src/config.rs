@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use crate::codec::Reader;
-use crate::sys::Loads;
+use crate::counters::row;
+use crate::sys::{Loads, Row};
 
 const LONGEST_NAME: usize = 64;
 
@@ -127,6 +128,8 @@ pub struct Config {
     pub clock_tolerance: Vec<u8>,
     /// Upper bounds of the histograms.
     pub bounds: Vec<f64>,
+    /// Counts callers that were known.
+    pub verified: Row,
     /// Status lines by status; answers of others are left to Python.
     pub status_lines: HashMap<u16, Vec<u8>>,
     /// The rules for headers.
@@ -153,6 +156,7 @@ impl Config {
             script: m.bytes(),
             clock_tolerance: m.bytes(),
             bounds: m.list(|one| one.f64()),
+            verified: row(m),
             status_lines: m.list(|one| (one.u32() as u16, one.bytes())).into_iter().collect(),
             names: Names::read(m),
         }

@@ -319,9 +319,7 @@ impl Engine {
             grant: grant.clone(),
             told: None,
             started: now,
-            instance: 0,
-            line: Rc::new([]),
-            authority: Rc::new([]),
+            instance: None,
             sent: 0.0,
             deadline: f64::INFINITY,
             id: match client.request.id {

@@ -36,10 +36,9 @@ impl Engine {
     pub(crate) fn client_left(&mut self, token: u64) {
         let Some(mut client) = self.clients.remove(token) else { return };
         if let (Some(journey), _) = self.end_here(&mut client) {
-            let ended = Ended { status: GONE, size: 0, attempt: None };
+            let ended = Ended { status: GONE, size: 0, answered_in: None };
             let mut ledger = self.shared.ledger();
-            let lines = self.config.lines;
-            journey.record(&client.asked(), ended, &mut ledger, &mut self.clock, lines);
+            journey.record(&client.asked(), ended, &mut ledger, &mut self.clock, &self.config);
         }
     }
 
@@ -51,8 +50,8 @@ impl Engine {
             Stage::Answering(journey, upstream) => (journey, Some(upstream)),
         };
         self.shared.leave();
-        if journey.deadline.is_finite() {
-            self.config.loads.leave(journey.instance);
+        if let Some(instance) = &journey.instance {
+            self.config.loads.leave(instance.id);
         }
         (Some(journey), upstream.and_then(|token| self.take_upstream(token)))
     }
@@ -67,7 +66,7 @@ impl Engine {
             .bytes(&journey.id)
             .bytes(&journey.trace)
             .f64(now - journey.started)
-            .u32(journey.grant.id)
+            .u32(journey.grant.account)
             .u8(u8::from(journey.told.is_some()))
             .u64(told.limit as u64)
             .u64(told.remaining as u64)

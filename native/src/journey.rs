@@ -5,8 +5,8 @@ use std::rc::Rc;
 use crate::answer::{write_line, Answer};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::ledger::{Attempt, Ledger};
-use crate::memory::{Grant, Place, Plan};
+use crate::ledger::Ledger;
+use crate::memory::{Grant, Instance, Place, Plan};
 use crate::redis::{digits, Told};
 use crate::request::{at, Request};
 
@@ -38,12 +38,8 @@ pub struct Journey {
     pub told: Option<Told>,
     /// When the head was complete.
     pub started: f64,
-    /// The instance that is asked.
-    pub instance: u32,
-    /// Its URL, quoted.
-    pub line: Rc<[u8]>,
-    /// Its Host header.
-    pub authority: Rc<[u8]>,
+    /// The instance that is asked, once it is chosen.
+    pub instance: Option<Rc<Instance>>,
     /// When the request was sent to it; 0 before.
     pub sent: f64,
     /// When this goes to Python if nothing happens; infinite before an instance is chosen.
@@ -60,8 +56,8 @@ pub struct Ended {
     pub status: u16,
     /// Bytes of the body.
     pub size: usize,
-    /// The answer of the instance, if there was one.
-    pub attempt: Option<Attempt>,
+    /// Seconds from the request to the instance's answer, if there was one.
+    pub answered_in: Option<f64>,
 }
 
 impl Journey {
@@ -77,8 +73,10 @@ impl Journey {
         output.extend_from_slice(&self.place.target);
         output.extend_from_slice(at(asked.head, asked.request.query));
         output.extend_from_slice(b" HTTP/1.1\r\n");
-        let keeps_host = self.plan().preserve_host;
-        let host = if keeps_host { asked.authority() } else { &self.authority };
+        let host = match &self.instance {
+            Some(instance) if !self.plan().preserve_host => &instance.authority,
+            _ => asked.authority(),
+        };
         write_line(b"host", host, output);
         for &(name, value) in &asked.request.kept {
             write_line(at(asked.head, name), at(asked.head, value), output);
@@ -126,12 +124,12 @@ impl Journey {
         ended: Ended,
         ledger: &mut Ledger,
         clock: &mut Clock,
-        lines: bool,
+        config: &Config,
     ) {
         let seconds = clock.now - self.started;
-        let upstream = ended.attempt.as_ref().map_or(0.0, |attempt| attempt.seconds);
-        ledger.count(self.plan().id, self.grant.id, ended.status, seconds, ended.attempt);
-        if lines {
+        self.count(&ended, seconds, ledger, config);
+        let upstream = ended.answered_in.unwrap_or(0.0);
+        if config.lines {
             ledger.line(|to| {
                 self.write_line(asked, ended.status, ended.size, clock, to);
                 let trace = String::from_utf8_lossy(&self.trace[3..35]);
@@ -141,6 +139,22 @@ impl Journey {
                 );
                 to.extend_from_slice(rest.as_bytes());
             });
+        }
+    }
+
+    fn count(&self, ended: &Ended, seconds: f64, ledger: &mut Ledger, config: &Config) {
+        let (plan, grant, bounds) = (self.plan(), &self.grant, &config.bounds);
+        plan.outcomes.add(ended.status, seconds, bounds);
+        if grant.keyed {
+            config.verified.add(0, 1.0);
+        }
+        if !grant.rules.is_empty() {
+            plan.allowed.add(0, 1.0);
+        }
+        ledger.note_use(grant.account, grant.key);
+        if let (Some(instance), Some(seconds)) = (&self.instance, ended.answered_in) {
+            instance.outcomes.add(ended.status, seconds, bounds);
+            ledger.note_answer(instance.id, ended.status < 400, seconds > plan.slow);
         }
     }
 
@@ -169,7 +183,10 @@ impl Journey {
         to.extend_from_slice(b",\"code\":\"\",");
         to.extend_from_slice(&self.plan().line);
         to.extend_from_slice(b",\"instance\":");
-        to.extend_from_slice(if sent { &self.line } else { b"\"\"" });
+        match &self.instance {
+            Some(instance) if sent => to.extend_from_slice(&instance.line),
+            _ => to.extend_from_slice(b"\"\""),
+        }
         to.extend_from_slice(if sent { b",\"attempts\":1," } else { b",\"attempts\":0," });
         to.extend_from_slice(&self.grant.line);
         to.extend_from_slice(b",\"client\":\"");

@@ -8,6 +8,7 @@ pub mod clients;
 pub mod clock;
 pub mod codec;
 pub mod config;
+pub mod counters;
 pub mod engine;
 pub mod handing;
 pub mod journey;
@@ -58,7 +59,7 @@ pub unsafe extern "C" fn fastpath_start(data: *const u8, length: usize) -> *mut 
 }
 
 fn start(config: Config) -> std::io::Result<Handle> {
-    let shared = Arc::new(Shared::new(config.bell, config.bounds.clone())?);
+    let shared = Arc::new(Shared::new(config.bell)?);
     let engine = Engine::new(config, shared.clone())?;
     let thread = std::thread::Builder::new().name("fast-path".into());
     // Rc inside: it is made here and lives there, and nobody here holds on to it.
@@ -102,8 +103,8 @@ pub unsafe extern "C" fn fastpath_hear(handle: *mut Handle, data: *mut *const u8
     handle.returned.len()
 }
 
-/// What waits in the ledger, the counts of routes and callers only where it is to be `whole`: its
-/// length, and where it is until the next call.
+/// What waits in the ledger, accounts and keys only where it is to be `whole`: its length, and where
+/// it is until the next call.
 ///
 /// # Safety
 /// `handle` is of [`fastpath_start`]; `data` may be written to.

@@ -4,11 +4,13 @@
 //! ago under the same revision. Credentials are remembered by two keyed digests, not by themselves.
 
 use std::collections::hash_map::RandomState;
-use std::collections::HashMap;
-use std::hash::{BuildHasher, Hasher};
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::rc::Rc;
 
 use crate::codec::Reader;
+use crate::counters::{row, Outcomes};
+use crate::sys::Row;
 
 /// Paths and callers remembered; where there are more, all are forgotten.
 const MOST: usize = 131_072;
@@ -31,6 +33,10 @@ pub struct Plan {
     pub slow: f64,
     /// `"route":…,"service":…` of the request's line.
     pub line: Vec<u8>,
+    /// What became of its requests.
+    pub outcomes: Outcomes,
+    /// Counts those that limits let pass.
+    pub allowed: Row,
 }
 
 /// A path of a route.
@@ -38,10 +44,11 @@ pub struct Place {
     /// The route.
     pub plan: Rc<Plan>,
     /// The path for the upstream.
-    pub target: Vec<u8>,
+    pub target: Box<[u8]>,
 }
 
 /// One limit of a caller, as the script in Redis takes it (quotas/bucket.py).
+#[derive(PartialEq, Eq, Hash)]
 pub struct Rule {
     /// Key of its bucket, with the prefix.
     pub key: Vec<u8>,
@@ -57,76 +64,87 @@ pub struct Rule {
     pub token: i64,
 }
 
-/// A caller of a route.
+/// A caller of a route. There may be a hundred thousand: what several have in common is kept once.
 pub struct Grant {
-    /// Its number.
-    pub id: u32,
+    /// Number of the account its requests are counted for; 0 for none.
+    pub account: u32,
+    /// Whether somebody is known by it, whose key has to have been confirmed of late.
+    pub keyed: bool,
+    /// Number of that key; 0 for none.
+    pub key: u64,
     /// Engine's time until which it is good.
     pub until: f64,
-    /// Whether its key has to have been confirmed of late.
-    pub keyed: bool,
     /// Header lines that tell the upstream who calls.
-    pub identity: Vec<u8>,
+    pub identity: Rc<[u8]>,
     /// `"user":…,"key":…` of the request's line.
-    pub line: Vec<u8>,
+    pub line: Box<[u8]>,
     /// What is spent.
-    pub rules: Vec<Rule>,
+    pub rules: Rc<[Rule]>,
 }
 
 /// Where a service runs.
 #[derive(Default)]
 pub struct Service {
-    /// Instances that may be asked.
-    pub instances: Vec<Instance>,
+    turns: Vec<Turn>,
 }
 
-/// One of them.
+/// An instance that may be asked, and when its turn is.
+struct Turn {
+    instance: Rc<Instance>,
+    weight: f64,
+    current: f64,
+}
+
+/// An instance.
 pub struct Instance {
     /// Its number.
     pub id: u32,
     /// Requests it takes at once.
     pub most: u32,
     /// Its Host header.
-    pub authority: Rc<[u8]>,
-    /// `"instance":…` of the request's line.
-    pub line: Rc<[u8]>,
-    weight: f64,
-    current: f64,
+    pub authority: Vec<u8>,
+    /// Its URL, quoted.
+    pub line: Vec<u8>,
+    /// What it has answered.
+    pub outcomes: Outcomes,
 }
 
 impl Service {
     /// What a message says.
     pub fn read(message: &mut Reader) -> Service {
-        let instances = message.list(|one| Instance {
-            id: one.u32(),
-            most: one.u32(),
-            authority: one.bytes().into(),
-            line: one.bytes().into(),
+        let turns = message.list(|one| Turn {
+            instance: Rc::new(Instance {
+                id: one.u32(),
+                most: one.u32(),
+                authority: one.bytes(),
+                line: one.bytes(),
+                outcomes: Outcomes::read(one),
+            }),
             weight: one.f64(),
             current: 0.0,
         });
-        Service { instances }
+        Service { turns }
     }
 
     /// The next one that has room, by smooth weighted round robin (nginx 52327e0).
-    pub fn pick(&mut self, has_room: impl Fn(&Instance) -> bool) -> Option<&Instance> {
+    pub fn pick(&mut self, has_room: impl Fn(&Instance) -> bool) -> Option<Rc<Instance>> {
         let mut total = 0.0;
         let mut best: Option<usize> = None;
-        for index in 0..self.instances.len() {
-            if !has_room(&self.instances[index]) {
+        for index in 0..self.turns.len() {
+            let turn = &mut self.turns[index];
+            if !has_room(&turn.instance) {
                 continue;
             }
-            let weight = self.instances[index].weight;
-            self.instances[index].current += weight;
-            total += weight;
-            if best.is_none_or(|best| self.instances[index].current > self.instances[best].current)
-            {
+            turn.current += turn.weight;
+            total += turn.weight;
+            let current = turn.current;
+            if best.is_none_or(|best| current > self.turns[best].current) {
                 best = Some(index);
             }
         }
-        let best = best?;
-        self.instances[best].current -= total;
-        Some(&self.instances[best])
+        let best = &mut self.turns[best?];
+        best.current -= total;
+        Some(best.instance.clone())
     }
 }
 
@@ -137,8 +155,10 @@ type Mark = (u64, u64);
 pub struct Memory {
     hashers: (RandomState, RandomState),
     plans: HashMap<u32, Rc<Plan>>,
-    places: HashMap<Vec<u8>, Rc<Place>>,
+    places: HashMap<Box<[u8]>, Rc<Place>>,
     grants: HashMap<Mark, Rc<Grant>>,
+    identities: HashSet<Rc<[u8]>>,
+    rules: HashSet<Rc<[Rule]>>,
     services: HashMap<u32, Service>,
     /// The revision it belongs to.
     pub revision: u32,
@@ -154,6 +174,8 @@ impl Memory {
             plans: HashMap::new(),
             places: HashMap::new(),
             grants: HashMap::new(),
+            identities: HashSet::new(),
+            rules: HashSet::new(),
             services: HashMap::new(),
             revision: 0,
             confirmed_until: 0.0,
@@ -165,12 +187,14 @@ impl Memory {
         self.revision = revision;
         self.plans.clear();
         self.places.clear();
-        self.grants.clear();
+        self.forget_callers();
     }
 
     /// Forget every caller.
     pub fn forget_callers(&mut self) {
         self.grants.clear();
+        self.identities.clear();
+        self.rules.clear();
     }
 
     /// Have `service` run where the message says.
@@ -194,8 +218,10 @@ impl Memory {
             connect: m.f64(),
             slow: m.f64(),
             line: m.bytes(),
+            outcomes: Outcomes::read(m),
+            allowed: row(m),
         };
-        self.plans.insert(plan.id, Rc::new(plan));
+        self.plans.entry(plan.id).or_insert_with(|| Rc::new(plan));
     }
 
     /// Learn a path of a route.
@@ -209,31 +235,25 @@ impl Memory {
         }
         let mut key = Vec::new();
         place_key(&host, &path, &mut key);
-        self.places.insert(key, Rc::new(Place { plan, target }));
+        self.places.insert(key.into(), Rc::new(Place { plan, target: target.into() }));
     }
 
     /// Learn a caller of a route, good for some seconds from `now`.
     pub fn learn_grant(&mut self, m: &mut Reader, now: f64) {
         let plan = m.u32();
         let (client, api_key, authorization) = (m.bytes(), m.bytes(), m.bytes());
-        let grant = Grant {
-            id: m.u32(),
-            until: now + m.f64(),
-            keyed: m.u8() == 1,
-            identity: m.bytes(),
-            line: m.bytes(),
-            rules: m.list(|one| Rule {
-                key: one.bytes(),
-                limit: one.i64(),
-                full: one.i64(),
-                price: one.i64(),
-                tick: one.i64(),
-                token: one.i64(),
-            }),
-        };
         if self.grants.len() >= MOST {
-            self.grants.clear();
+            self.forget_callers();
         }
+        let grant = Grant {
+            account: m.u32(),
+            keyed: m.u8() == 1,
+            key: m.i64() as u64,
+            until: now + m.f64(),
+            identity: one_of(&mut self.identities, m.bytes()),
+            line: m.bytes().into(),
+            rules: one_of(&mut self.rules, m.list(read_rule)),
+        };
         let mark = self.mark(plan, &client, &api_key, &authorization);
         self.grants.insert(mark, Rc::new(grant));
     }
@@ -278,4 +298,25 @@ pub fn place_key(host: &[u8], path: &[u8], key: &mut Vec<u8>) {
     key.make_ascii_lowercase();
     key.push(0);
     key.extend_from_slice(path);
+}
+
+fn read_rule(m: &mut Reader) -> Rule {
+    Rule {
+        key: m.bytes(),
+        limit: m.i64(),
+        full: m.i64(),
+        price: m.i64(),
+        tick: m.i64(),
+        token: m.i64(),
+    }
+}
+
+/// `content` as it is kept once for all who have the same.
+fn one_of<T: Eq + Hash>(kept: &mut HashSet<Rc<[T]>>, content: Vec<T>) -> Rc<[T]> {
+    if let Some(same) = kept.get(&content[..]) {
+        return same.clone();
+    }
+    let new: Rc<[T]> = content.into();
+    kept.insert(new.clone());
+    new
 }

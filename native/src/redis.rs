@@ -103,14 +103,14 @@ impl Redis {
         part(to, b"EVALSHA");
         part(to, &config.script);
         number(to, rules as i64);
-        for rule in self.asked.iter().flat_map(|check| &check.grant.rules) {
+        for rule in self.asked.iter().flat_map(|check| check.grant.rules.iter()) {
             part(to, &rule.key);
         }
         part(to, b"");
         part(to, &config.clock_tolerance);
         for check in &self.asked {
             number(to, check.grant.rules.len() as i64);
-            for rule in &check.grant.rules {
+            for rule in check.grant.rules.iter() {
                 for value in [rule.limit, rule.full, rule.price, rule.tick, 1] {
                     number(to, value);
                 }

@@ -43,13 +43,13 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Shared {
     /// With Python's doorbell.
-    pub fn new(python: i32, bounds: Vec<f64>) -> std::io::Result<Shared> {
+    pub fn new(python: i32) -> std::io::Result<Shared> {
         Ok(Shared {
             bell: Bell::new()?,
             python,
             commands: Mutex::default(),
             events: Mutex::default(),
-            ledger: Mutex::new(Ledger::new(bounds)),
+            ledger: Mutex::default(),
             in_flight: AtomicI64::new(0),
         })
     }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::raw::{c_int, c_void};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Something to read.
 pub const READ: u32 = 0x001;
@@ -302,5 +302,31 @@ impl Loads {
         if let Some(number) = self.number(2 * instance as usize + 1) {
             number.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+}
+
+/// A row of numbers in memory that Python has mapped and never unmaps. The engine alone adds to it;
+/// others read it at any time.
+#[derive(Clone, Copy)]
+pub struct Row(*const AtomicU64);
+
+// SAFETY: the numbers are atomic, and there until the process ends.
+unsafe impl Send for Row {}
+
+impl Row {
+    /// The row at `address`; 0 is one that nobody reads.
+    pub fn at(address: usize) -> Row {
+        Row(address as *const AtomicU64)
+    }
+
+    /// Add to the number at `index`, which the row is long enough for.
+    pub fn add(&self, index: usize, amount: f64) {
+        if self.0.is_null() {
+            return;
+        }
+        // SAFETY: the row is as long as what it counts asks for.
+        let number = unsafe { &*self.0.add(index) };
+        let sum = f64::from_bits(number.load(Ordering::Relaxed)) + amount;
+        number.store(sum.to_bits(), Ordering::Relaxed);
     }
 }

@@ -8,7 +8,6 @@ use crate::clients::Stage;
 use crate::codec::Writer;
 use crate::engine::Engine;
 use crate::journey::{Asked, Ended, Journey};
-use crate::ledger::Attempt;
 use crate::shared::Event;
 use crate::sys::{Fd, BROKEN, PEER_ENDED};
 
@@ -53,19 +52,15 @@ impl Engine {
     pub(crate) fn forward(&mut self, client: u64, mut journey: Journey) {
         let loads = &self.config.loads;
         let service = self.memory.service(journey.plan().service);
-        let picked = service.and_then(|service| service.pick(|one| loads.of(one.id) < one.most));
-        if let Some(instance) = picked {
-            journey.instance = instance.id;
-            journey.line = instance.line.clone();
-            journey.authority = instance.authority.clone();
-        } else {
+        journey.instance =
+            service.and_then(|service| service.pick(|one| loads.of(one.id) < one.most));
+        let Some(instance) = journey.instance.as_ref().map(|instance| instance.id) else {
             self.set_stage(client, Stage::Connecting(journey));
             self.hand(client);
             return;
-        }
-        self.config.loads.enter(journey.instance);
+        };
+        loads.enter(instance);
         journey.deadline = self.clock.now + journey.plan().connect;
-        let instance = journey.instance;
         self.set_stage(client, Stage::Connecting(journey));
         while let Some(upstream) = self.pools.entry(instance).or_default().idle.pop() {
             if self.send(client, upstream) {
@@ -254,19 +249,11 @@ impl Engine {
         let sent = client.fd.send(&self.output).unwrap_or(0);
         let status = upstream.answer.status;
         let size = upstream.answer.size;
-        self.config.loads.leave(journey.instance);
+        self.config.loads.leave(upstream.instance);
         self.shared.leave();
-        let seconds = now - journey.sent;
-        let attempt = Attempt {
-            instance: journey.instance,
-            status,
-            seconds,
-            slow: seconds > journey.plan().slow,
-        };
-        let ended = Ended { status, size, attempt: Some(attempt) };
+        let ended = Ended { status, size, answered_in: Some(now - journey.sent) };
         let mut ledger = self.shared.ledger();
-        let lines = self.config.lines;
-        journey.record(&client.asked(), ended, &mut ledger, &mut self.clock, lines);
+        journey.record(&client.asked(), ended, &mut ledger, &mut self.clock, &self.config);
         drop(ledger);
         client.input.clear();
         client.idle_since = now;

@@ -16,7 +16,7 @@ fn config() -> Config {
     let answers: [(&[u8], u8); 3] = [(b"content-length", 8), (b"date", 9), (b"connection", 4)];
     let mut to = Writer::default().i32(-1).u64(0).u32(0).u8(0).f64(1.0).f64(1.0).f64(1.0).f64(1.0);
     to = to.u32(8).u32(1024).bytes(b"p").bytes(b"1.1 gateway").u64(7).bytes(b"sha").bytes(b"1");
-    to = to.u32(0).u32(1).u32(200).bytes(b"HTTP/1.1 200 OK");
+    to = to.u32(0).u64(0).u32(1).u32(200).bytes(b"HTTP/1.1 200 OK");
     to = names.iter().fold(to.u32(4), |to, (name, fate)| to.bytes(name).u8(*fate));
     to = answers
         .iter()

@@ -1,35 +1,41 @@
-"""What the engine served, counted as if it had been served here: metrics, breakers, uses of keys.
+"""What the engine served, counted as if it had been served here: breakers, limits, uses of keys.
 
+What is only added up the engine adds itself, to rows of metrics that were made for it here.
 ``native/src/ledger.rs`` is the other side of the ledger that is read here.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from keys.caller import Caller
 from proxying import metrics
-from proxying.fastpath.messages import Reader
+from proxying.fastpath.messages import Reader, Writer
 from proxying.snapshot import Plan
 from proxying.upstreams import Instance, Upstream
 from quotas.bucket import Decision, Rule
 from quotas.meter import Meter
-from routing.plans import RoutePlan
+from quotas.metrics import DECISIONS
+from quotas.rules import caller_of
 
-_CLASSES = range(1, 6)
+_CLASSES = ("2xx", "3xx", "4xx")
 _ALLOWED = Decision(True, 0, 0, 0, 0, None)
+_MOST_ACCOUNTS = 131_072
+
+Row = int
+"""The address of a row of metrics."""
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """Whom requests are counted for. ``rule`` is one of the limits, if there are any."""
+class Account(NamedTuple):
+    """Whom limited requests of a route are counted for. ``rule`` is one of the limits."""
 
     plan: Plan
     caller: Caller | None
     client: str
-    rule: Rule | None
+    rule: Rule
 
 
 @dataclass(slots=True)
@@ -38,83 +44,110 @@ class Books:
 
     meter: Meter | None
     note_use: Callable[[int], None]
-    plans: dict[int, RoutePlan] = field(default_factory=dict)
-    grants: dict[int, Grant] = field(default_factory=dict)
-    past: dict[int, Grant] = field(default_factory=dict)
-    """Grants that are no longer given, until what they served is counted."""
     instances: dict[int, Instance] = field(default_factory=dict)
     upstreams: dict[str, Upstream] = field(default_factory=dict)
-    in_flight: int = 0
+    _accounts: dict[int, Account] = field(default_factory=dict, init=False)
+    _past: dict[int, Account] = field(default_factory=dict, init=False)
+    """Accounts of before, until what was served for them is counted."""
+    _numbers: dict[tuple[str, str], int] = field(default_factory=dict, init=False)
+    """Of accounts, by route and whom they are for."""
+    _last: int = field(default=0, init=False)
+    _rows: dict[tuple[str, str], bytes] = field(default_factory=dict, init=False)
+    """Of routes, and of instances: made once, whatever revisions come."""
+    _in_flight: int = field(default=0, init=False)
+
+    # --- what is to be counted ------------------------------------------------------------------
+
+    def route_rows(self, plan: Plan) -> bytes:
+        """The engine's rows of a route: outcomes, durations, and what limits let pass."""
+        route, service = plan.route.name, plan.route.service.name
+        rows = self._rows.get((route, ""))
+        if rows is None:
+            outcomes = [
+                metrics.REQUESTS.address(route, service, "GET", one, "") for one in _CLASSES
+            ]
+            duration = metrics.DURATION.address(route)
+            rows = _addresses(*outcomes, duration, DECISIONS.address(route, "allowed"))
+            self._rows[route, ""] = rows
+        return rows
+
+    def instance_rows(self, instance: Instance) -> bytes:
+        """The engine's rows of an instance: outcomes and durations."""
+        key = instance.service, instance.url
+        rows = self._rows.get(key)
+        if rows is None:
+            outcomes = [metrics.ATTEMPTS.address(*key, one) for one in _CLASSES]
+            rows = self._rows[key] = _addresses(*outcomes, metrics.UPSTREAM_DURATION.address(*key))
+        return rows
+
+    def account(self, plan: Plan, caller: Caller | None, client: str, rule: Rule | None) -> int:
+        """The number of an account; 0 where nobody asks."""
+        if rule is None:
+            return 0
+        key = plan.route.name, caller_of(caller, client)
+        number = self._numbers.get(key)
+        if number is None:
+            self._last = number = self._last % (2**32 - 1) + 1
+            self._numbers[key] = number
+            self._accounts[number] = Account(plan, caller, client, rule)
+        return number
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are as many accounts as there may be."""
+        return len(self._accounts) >= _MOST_ACCOUNTS
+
+    def rule_of(self, account: int) -> Rule | None:
+        """One of the limits of an account."""
+        known = self._accounts.get(account) or self._past.get(account)
+        return known.rule if known is not None else None
+
+    def forget_accounts(self) -> None:
+        """They are no longer given; what the last ones served is counted yet."""
+        self._past, self._accounts = self._accounts, {}
+        self._numbers.clear()
+
+    # --- counting it ----------------------------------------------------------------------------
 
     def enter(self, ledger: bytes, *, whole: bool) -> bytes:
         """Count everything in *ledger*; the lines of the request log that are in it."""
         read = Reader(ledger)
         in_flight, dropped = read.numbers("QQ")
-        metrics.in_flight.level += in_flight - self.in_flight
-        self.in_flight = in_flight
+        metrics.in_flight.level += in_flight - self._in_flight
+        self._in_flight = in_flight
         if dropped:
             metrics.DROPPED.labels("fast path log").inc(dropped)
-        for _ in range(read.number("I")):
-            self._count_instance(self.instances.get(read.number("I")), _Counts(read))
+        for number, answers, successes, slow in read.list("IQQQ"):
+            self._count_answers(number, answers, successes, slow)
         lines = read.blob()
         if whole:
-            self._enter_the_rest(read)
+            for number, count in read.list("IQ"):
+                self._count_account(number, count)
+            for (key_id,) in read.list("Q"):
+                self.note_use(key_id)
         return lines
 
-    def _enter_the_rest(self, read: Reader) -> None:
-        for _ in range(read.number("I")):
-            self._count_route(self.plans.get(read.number("I")), _Counts(read))
-        for _ in range(read.number("I")):
-            number, count = read.numbers("IQ")
-            grant = self.grants.get(number) or self.past.get(number)
-            if grant is not None:
-                self._count_caller(grant, count)
-
-    def forget_grants(self) -> None:
-        """They are no longer given."""
-        self.past, self.grants = self.grants, {}
-
-    def _count_route(self, route: RoutePlan | None, counts: _Counts) -> None:
-        if route is None:
-            return
-        for number, count in counts.classes.items():
-            metrics.requests_child(route.name, route.service.name, "GET", number, "").inc(count)
-        metrics.duration_child(route.name).add(counts.buckets, counts.seconds)
-
-    def _count_instance(self, instance: Instance | None, counts: _Counts) -> None:
+    def _count_answers(self, number: int, answers: int, successes: int, slow: int) -> None:
+        instance = self.instances.get(number)
         if instance is None:
             return
         now = time.monotonic()
-        for number, count in counts.classes.items():
-            metrics.attempts_child(instance.service, instance.url, f"{number}xx").inc(count)
-        metrics.upstream_child(instance.service, instance.url).add(counts.buckets, counts.seconds)
         upstream = self.upstreams.get(instance.service)
         if upstream is not None:
-            upstream.budget.note_request(now, sum(counts.classes.values()))
-        if counts.successes:
+            upstream.budget.note_request(now, answers)
+        if successes:
             for breaker in instance.judges:
-                breaker.note_successes(counts.successes, counts.slow, now)
+                breaker.note_successes(successes, slow, now)
 
-    def _count_caller(self, grant: Grant, count: int) -> None:
-        caller = grant.caller
-        if caller is not None:
-            metrics.authentications_child("ok").inc(count)
-            if caller.key_id is not None:
-                self.note_use(caller.key_id)
-        if grant.rule is not None and self.meter is not None:
-            self.meter.count(grant.plan.limits, caller, grant.client, _ALLOWED, count)
+    def _count_account(self, number: int, count: int) -> None:
+        account = self._accounts.get(number) or self._past.get(number)
+        if account is not None and self.meter is not None:
+            limits = account.plan.limits
+            self.meter.record(limits, account.caller, account.client, _ALLOWED, count)
 
 
-class _Counts:
-    """Requests by status class, their durations by bucket and in all, and what breakers count."""
-
-    __slots__ = ("buckets", "classes", "seconds", "slow", "successes")
-
-    def __init__(self, read: Reader) -> None:
-        by_class = read.numbers("6Q")
-        self.classes: Mapping[int, int] = {
-            number: by_class[number] for number in _CLASSES if by_class[number]
-        }
-        self.seconds = read.seconds()
-        self.buckets = read.numbers(f"{len(metrics.BUCKETS) + 1}Q")
-        self.successes, self.slow = read.numbers("QQ")
+def _addresses(*rows: Row) -> bytes:
+    to = Writer()
+    for row in rows:
+        to.i64(row)
+    return to.message()

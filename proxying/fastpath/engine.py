@@ -21,8 +21,8 @@ from typing import Any
 from keys.lookup import KeyLookup
 from proxying.bindings.edge import EdgeProtocol
 from proxying.exchange import Begun, CarryOn, Exchange
-from proxying.fastpath.counting import Books, Grant
-from proxying.fastpath.freshness import Freshness
+from proxying.fastpath.counting import Books
+from proxying.fastpath.freshness import Freshness, ReadMarks
 from proxying.fastpath.library import Library
 from proxying.fastpath.messages import Command, Event, Reader, Writer
 from proxying.fastpath.redis_gift import RedisGift
@@ -42,8 +42,11 @@ from runtime.tasks import TaskOwner
 logger = logging.getLogger(__name__)
 
 _TICK = 0.1
+_WHOLE = 2.0
+"""Between two countings of accounts and keys: with what it takes to write them, less than the
+interval that ``quotas.records`` promises.
+"""
 _MOST_INSTANCES = 4096
-_MOST_GRANTS = 131_072
 _MOST_RETURNS = 8
 """How often a connection goes back that asked for what the engine can never serve."""
 _CONNECT_SECONDS = 10.0
@@ -59,6 +62,7 @@ class FastPath:
         snapshots: Snapshots,
         upstreams: Upstreams,
         keys: KeyLookup,
+        read_marks: ReadMarks,
         meter: Meter | None,
         carry_on: CarryOn,
         permitted: AddressRule | None,
@@ -89,8 +93,7 @@ class FastPath:
         self._ended = asyncio.Event()
         self._redis_lost = asyncio.Event()
         self._books = Books(meter, keys.note_use)
-        self._freshness = Freshness(keys, self._forget_callers)
-        self._ids = 0
+        self._freshness = Freshness(read_marks, self._forget_callers)
         self._known: dict[RoutePlan, int] = {}
         self._services: dict[str, int] = {}
         self._told: dict[str, object] = {}
@@ -109,7 +112,7 @@ class FastPath:
         self._table = current.table if current is not None else None
         self._keys.changed = self._forget_callers
         self._services_in_use.changed = self._tell_services
-        tally.add_source(self._fold_whole)
+        tally.add_source(self._fold)
         self._owner.start("fast path", self._keep_telling)
         self._owner.start("fast path keys", self._freshness.keep)
         if self._redis is not None:
@@ -130,8 +133,8 @@ class FastPath:
         self._keys.changed = self._services_in_use.changed = None
         while self._tasks:
             await asyncio.wait(self._tasks)
-        self._fold_whole()
-        tally.remove_source(self._fold_whole)
+        self._fold(whole=True)
+        tally.remove_source(self._fold)
         self._loop.remove_reader(self._bell)
         self._engine.stop()
         os.close(self._bell)
@@ -145,12 +148,8 @@ class FastPath:
             self._begin_revision()
 
     def _begin_revision(self) -> None:
-        self._fold_whole()
         self._revision += 1
-        # What the last revision began is counted yet; what the one before it began has ended.
-        self._books.plans = {number: route for route, number in self._known.items()}
-        self._books.forget_grants()
-        self._freshness.forget()
+        self._forget_accounts()
         self._known.clear()
         self._books.upstreams.clear()
         self._told.clear()
@@ -173,20 +172,22 @@ class FastPath:
     def _tell(self, message: Writer) -> None:
         self._engine.tell(message.message())
 
-    def _fold_whole(self) -> None:
-        """Count routes and callers too: once a second, and whenever somebody wants to see them."""
-        self._fold(whole=True)
-
     def _fold(self, *, whole: bool = False) -> None:
-        """Count what instances have answered since this was asked last, and write the lines."""
+        """Count what was served since this was asked last, and write the lines; whose it was only
+        where it is to be *whole*.
+        """
         ledger = self._engine.fold(whole=whole)
         lines = self._books.enter(ledger, whole=whole) if ledger else b""
         if lines and self._write_lines is not None:
             self._write_lines(lines)
 
     async def _keep_telling(self) -> None:
+        whole_at = 0.0
         while True:
-            self._fold()
+            now = self._loop.time()
+            whole = now >= whole_at
+            whole_at = now + _WHOLE if whole else whole_at
+            self._fold(whole=whole)
             self._tell(Writer(Command.CONFIRMED).f64(self._keys.confirmed_for))
             self._tell_services()
             await asyncio.sleep(_TICK)
@@ -261,7 +262,7 @@ class FastPath:
         descriptor, returns = message.numbers("iI")
         head, request_id, traceparent = message.blob(), message.blob(), message.blob()
         elapsed = message.seconds()
-        grant, spent, *told = message.numbers("IBqqq")
+        account, spent, *told = message.numbers("IBqqq")
         upstream, instance = message.numbers("iI")
         waited = message.seconds()
         reused, received = message.number("B"), message.blob()
@@ -271,7 +272,7 @@ class FastPath:
             traceparent=traceparent,
             elapsed=elapsed,
             spent=bool(spent),
-            decision=self._decision(grant, told) if spent else None,
+            decision=self._decision(account, told) if spent else None,
             instance=asked.url if asked is not None else "",
             upstream=socket.socket(fileno=upstream) if upstream >= 0 else None,
             received=received,
@@ -281,10 +282,9 @@ class FastPath:
         )
         self._adopt(descriptor, returns, head, b"", begun)
 
-    def _decision(self, grant: int, told: list[int]) -> Decision:
+    def _decision(self, account: int, told: list[int]) -> Decision:
         limit, remaining, reset = told
-        known = self._books.grants.get(grant) or self._books.past.get(grant)
-        return Decision(True, limit, remaining, reset, 0, known.rule if known else None)
+        return Decision(True, limit, remaining, reset, 0, self._books.rule_of(account))
 
     async def _connect_to(self, number: int) -> None:
         """A connection to an instance, by the rules for all of them; -1 where none can be had."""
@@ -340,29 +340,26 @@ class FastPath:
         self._books.upstreams[upstream.name] = upstream
         if not self._tell_service(upstream):
             return False
-        plan = self._known.get(route)
-        if plan is None:
-            plan = self._known[route] = self._next_id()
-            self._books.plans[plan] = route
-        grant = self._next_id()
-        if len(self._books.grants) >= _MOST_GRANTS:
+        plan = self._known.setdefault(route, len(self._known))
+        if self._books.is_full or self._freshness.is_full:
             self._forget_callers()
         rule = lesson.rules[0] if lesson.rules else None
-        self._books.grants[grant] = Grant(lesson.plan, lesson.caller, lesson.client, rule)
+        account = self._books.account(lesson.plan, lesson.caller, lesson.client, rule)
         if lesson.record is not None:
-            self._freshness.note(lesson.record.digest, lesson.record)
+            self._freshness.note(lesson.record)
+        rows = self._books.route_rows(lesson.plan)
         prefix = self._redis.prefix if self._redis is not None else ""
-        self._engine.tell(lesson.message(self._revision, plan, service, grant, prefix))
+        numbers = plan, service, account
+        self._engine.tell(lesson.message(self._revision, numbers, rows, prefix))
         return True
 
-    def _next_id(self) -> int:
-        self._ids = (self._ids + 1) % 2**32
-        return self._ids
-
     def _forget_callers(self) -> None:
-        self._fold_whole()
         self._tell(Writer(Command.FORGET_CALLERS))
-        self._books.forget_grants()
+        self._forget_accounts()
+
+    def _forget_accounts(self) -> None:
+        self._fold(whole=True)
+        self._books.forget_accounts()
         self._freshness.forget()
 
     def _tell_service(self, upstream: Upstream) -> bool:
@@ -378,7 +375,7 @@ class FastPath:
             return True
         self._told[upstream.name] = news
         to = Writer(Command.SERVICE).u32(self._services[upstream.name])
-        to.list(zip(running, news, strict=True), _write_instance)
+        to.list(zip(running, news, strict=True), self._write_instance)
         self._tell(to)
         return True
 
@@ -397,8 +394,8 @@ class FastPath:
             self._loads[2 * number] = instance.state.in_flight
         return number
 
-
-def _write_instance(to: Writer, told: tuple[Instance, tuple[int, int, float]]) -> None:
-    instance, (number, most, weight) = told
-    to.u32(number).u32(most).blob(instance.origin.authority)
-    to.blob(b'"%b"' % instance.url.encode()).f64(weight)
+    def _write_instance(self, to: Writer, told: tuple[Instance, tuple[int, int, float]]) -> None:
+        instance, (number, most, weight) = told
+        to.u32(number).u32(most).blob(instance.origin.authority)
+        to.blob(b'"%b"' % instance.url.encode())
+        to.raw(self._books.instance_rows(instance)).f64(weight)

@@ -1,66 +1,94 @@
 """Keys the engine knows, looked at anew each minute: what changed past the models is seen too.
 
 A key is remembered by ``keys.lookup`` for a minute before it is fetched again; the engine does not
-ask, so it is asked for here, many keys in one round trip.
+ask, so it is asked for here, many keys in one round trip. There may be a hundred thousand: of each
+only the digest and the mark of what was read are kept, and only the mark is read again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable
-from itertools import islice
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from django.db import Error
 
 from keys.caller import KeyRecord
-from keys.errors import KeyStoreUnavailable
-from keys.lookup import KeyLookup
+from runtime.outage import Outage
+
+logger = logging.getLogger(__name__)
+
+ReadMarks = Callable[[Sequence[str]], Awaitable[Mapping[str, int]]]
 
 _EVERY = 55.0
 _LOOK = 0.5
 _AT_ONCE = 500
+_MOST = 131_072
 
 
 class Freshness:
     """*changed* is told when a key the engine knows is not what it was."""
 
-    def __init__(self, keys: KeyLookup, changed: Callable[[], None]) -> None:
-        self._keys = keys
+    def __init__(self, read_marks: ReadMarks, changed: Callable[[], None]) -> None:
+        self._read_marks = read_marks
         self._changed = changed
-        self._seen: dict[str, tuple[float, KeyRecord]] = {}
-        """By digest, the one looked at longest ago first."""
+        self._marks: dict[bytes, int] = {}
+        """By digest, which is 32 bytes."""
+        self._groups: deque[tuple[float, list[bytes]]] = deque()
+        """Digests by when they were looked at, those looked at longest ago first."""
+        self._outage = Outage(
+            logger, "keys cannot be looked at anew: %s", "keys are looked at anew again"
+        )
 
-    def note(self, digest: str, record: KeyRecord) -> None:
+    @property
+    def is_full(self) -> bool:
+        """Whether there are as many keys as there may be."""
+        return len(self._marks) >= _MOST
+
+    def note(self, record: KeyRecord) -> None:
         """The engine learns of a key that was looked at just now."""
-        self._seen.pop(digest, None)
-        self._seen[digest] = time.monotonic(), record
+        digest = bytes.fromhex(record.digest)
+        if digest not in self._marks:
+            now = time.monotonic()
+            if not self._groups or now > self._groups[-1][0] + _LOOK or self._last_is_whole():
+                self._groups.append((now, []))
+            self._groups[-1][1].append(digest)
+        self._marks[digest] = record.mark
 
     def forget(self) -> None:
         """The engine knows no key any more."""
-        self._seen.clear()
+        self._marks.clear()
+        self._groups.clear()
 
     async def keep(self) -> None:
         """Look at each key once a minute, until cancelled."""
         while True:
-            while due := self._due():
-                await self._look_at(due)
+            while self._groups and time.monotonic() > self._groups[0][0] + _EVERY:
+                if not await self._look_at(self._groups[0][1]):
+                    break
             await asyncio.sleep(_LOOK)
 
-    def _due(self) -> list[tuple[str, KeyRecord]]:
-        oldest = time.monotonic() - _EVERY
-        first = islice(self._seen.items(), _AT_ONCE)
-        return [(digest, record) for digest, (at, record) in first if at < oldest]
+    def _last_is_whole(self) -> bool:
+        return len(self._groups[-1][1]) >= _AT_ONCE
 
-    async def _look_at(self, due: list[tuple[str, KeyRecord]]) -> None:
-        found = await asyncio.gather(*(self._again(digest) for digest, _ in due))
-        for (digest, record), now in zip(due, found, strict=True):
-            if now != record:
-                self.forget()
-                self._changed()
-                return
-            self.note(digest, record)
-
-    async def _again(self, digest: str) -> KeyRecord | None:
+    async def _look_at(self, group: list[bytes]) -> bool:
+        """Whether it could be done. Where not, no key counts as confirmed for long either."""
+        began = time.monotonic()
+        asked = {digest.hex(): digest for digest in group}  # There may be more of it afterwards.
         try:
-            return await self._keys.fetch_again(digest)
-        except KeyStoreUnavailable:
-            return None
+            marks = await self._read_marks([*asked])
+        except Error as error:
+            self._outage.note_failure(error)
+            return False
+        self._outage.note_success()
+        if not self._groups or self._groups[0][1] is not group:
+            return True  # All was forgotten meanwhile.
+        if any(marks.get(name) != self._marks[digest] for name, digest in asked.items()):
+            self.forget()
+            self._changed()
+        else:
+            self._groups.popleft()
+            self._groups.append((began, group))
+        return True

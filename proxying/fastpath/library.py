@@ -52,8 +52,8 @@ class Library:
         return self._returned(self._library.fastpath_hear(self._handle, ctypes.byref(self._data)))
 
     def fold(self, *, whole: bool) -> bytes:
-        """What became of requests since this was asked last; empty when it was stopped. Of routes
-        and callers, of which there may be thousands, only where it is to be *whole*.
+        """What became of requests since this was asked last; empty when it was stopped. Accounts
+        and keys, of which there may be thousands, only where it is to be *whole*.
         """
         if not self._handle:
             return b""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from enum import IntEnum
 from typing import TypeVar
 
@@ -82,6 +82,11 @@ class Writer:
             one(self, item)
         return self
 
+    def raw(self, parts: bytes) -> Writer:
+        """Parts that were written before."""
+        self._parts.append(parts)
+        return self
+
     def message(self) -> bytes:
         """The whole."""
         return b"".join(self._parts)
@@ -105,6 +110,12 @@ class Reader:
     def number(self, form: str) -> int:
         """One of them."""
         return self.numbers(form)[0]
+
+    def list(self, form: str) -> Iterator[tuple[int, ...]]:
+        """Items of such numbers, with how many there are before."""
+        length = self.number("I") * struct.calcsize("<" + form)
+        start, self._place = self._place, self._place + length
+        return struct.iter_unpack("<" + form, self._message[start : self._place])
 
     def seconds(self) -> float:
         """A double."""

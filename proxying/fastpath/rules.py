@@ -19,7 +19,7 @@ from proxying.headers import (
     RATE_LIMIT,
     VIA,
 )
-from proxying.metrics import BUCKETS
+from proxying.metrics import AUTHENTICATIONS, BUCKETS
 from proxying.wire.replies import STATUS_LINES
 from quotas.bucket import CLOCK_TOLERANCE
 from quotas.stores.redis import SCRIPT_DIGEST
@@ -85,7 +85,7 @@ def configuration(bell: int, loads: int, instances: int, lines: bool, bounds: Bo
     writer.u32(bounds.most_connections).u32(bounds.largest_body)
     writer.blob(secrets.token_hex(8).encode()).blob(VIA).i64(secrets.randbits(62))
     writer.blob(SCRIPT_DIGEST.encode()).blob(b"%d" % CLOCK_TOLERANCE)
-    writer.list(BUCKETS, Writer.f64)
+    writer.list(BUCKETS, Writer.f64).i64(AUTHENTICATIONS.address("ok"))
     writer.list(statuses, lambda to, one: to.u32(one[0]).blob(one[1]))
     writer.list(_REQUEST_FATES.items(), lambda to, one: to.blob(one[0]).u8(one[1]))
     writer.blob(ORIGIN_FAMILY)

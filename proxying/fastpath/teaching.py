@@ -52,8 +52,13 @@ class Lesson:
     record: KeyRecord | None
     """The caller's API key."""
 
-    def message(self, revision: int, plan: int, service: int, grant: int, prefix: str) -> bytes:
-        """For the engine; *plan*, *service* and *grant* are numbers, *prefix* that of Redis."""
+    def message(
+        self, revision: int, numbers: tuple[int, int, int], rows: bytes, prefix: str
+    ) -> bytes:
+        """For the engine; *numbers* of plan, service and account, *rows* of metrics, *prefix* that
+        of Redis.
+        """
+        plan, service, account = numbers
         route = self.plan.route
         times = self.plan.timeouts
         breaker = route.service.spec.breaker
@@ -62,10 +67,11 @@ class Lesson:
         to.u32(plan).u32(service).u8(route.preserve_host).u8(bool(self.client))
         to.f64(min(times.first_byte, times.total)).f64(times.connect)
         to.f64(_NEVER if slow is None else slow)
-        to.blob(_line(route=route.name, service=route.service.name))
+        to.blob(_line(route=route.name, service=route.service.name)).raw(rows)
         to.u32(plan).blob(self.host.encode()).blob(self.path.encode()).blob(self.target)
         to.u32(plan).blob(self.client.encode()).blob(self.api_key).blob(self.authorization)
-        to.u32(grant).f64(self.seconds).u8(self.caller is not None)
+        to.u32(account).u8(self.caller is not None).i64(self.record.key_id if self.record else 0)
+        to.f64(self.seconds)
         to.blob(b"".join(b"%b: %b\r\n" % one for one in identity_headers(self.caller)))
         to.blob(
             _line(

@@ -7,13 +7,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from keys.credentials import CredentialKind
 from keys.digest import hash_api_key
 from keys.errors import ApiKeyRefused, InvalidApiKey
 from keys.models import ApiKey, Consumer
-from keys.store import fetch_records, read_epoch, write_last_used
+from keys.store import fetch_records, read_epoch, read_marks, write_last_used
 from runtime.networks import parse_networks
 
 pytestmark = pytest.mark.django_db
@@ -126,6 +127,44 @@ def test_a_row_edited_past_validation_is_good_nowhere(
 def test_a_consumer_whose_name_cannot_be_a_header_is_good_nowhere() -> None:
     key, _ = ApiKey.objects.issue(Consumer.objects.create(name=" acme"))
     assert not is_good(key)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"enabled": False},
+        {"revoked_at": NOW},
+        {"expires_at": NOW},
+        {"grace_until": NOW},
+        {"prefix": "gw_other"},
+        {"roles": ["admin"]},
+        {"permissions": ["write"]},
+        {"allowed_routes": ["projects"]},
+        {"allowed_networks": ["192.0.2.0/24"]},
+        {"consumer__enabled": False},
+        {"consumer__name": "other"},
+        {"consumer__roles": ["admin"]},
+        {"consumer__permissions": ["write"]},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_mark_changes_with_what_is_stored_even_past_the_models(
+    acme: Consumer, change: dict[str, object]
+) -> None:
+    key, _ = ApiKey.objects.issue(acme)
+    mark = only(key).mark
+    for name, value in change.items():
+        row, field = (acme, name.removeprefix("consumer__")) if "__" in name else (key, name)
+        QuerySet(type(row)).filter(pk=row.pk).update(**{field: value})
+    assert read_marks([key.digest]) != {key.digest: mark}
+    assert only(key).mark != mark
+
+
+def test_a_mark_stays_when_nothing_a_record_is_made_of_changes(acme: Consumer) -> None:
+    key, _ = ApiKey.objects.issue(acme)
+    mark = only(key).mark
+    write_last_used({key.pk: NOW.timestamp()})
+    assert read_marks([key.digest, "0" * 64]) == {key.digest: mark}
 
 
 def test_fetching_takes_four_queries(acme: Consumer, django_assert_num_queries: Any) -> None:
