@@ -37,7 +37,7 @@ def curves(around: Surroundings, effort: Effort) -> Iterator[Curve]:
     yield uploads(target, around, effort)
     around.processes.stop(target.session)
     yield scale(around, effort)
-    yield workers(around, effort)
+    yield from workers(around, effort)
 
 
 def _one_gateway(around: Surroundings) -> Target:
@@ -202,12 +202,28 @@ def worker_cores() -> tuple[Cores, str]:
     )
 
 
-def workers(around: Surroundings, effort: Effort) -> Curve:
-    """One worker and two, with the same cores to run on."""
+def workers(around: Surroundings, effort: Effort) -> list[Curve]:
+    """One worker and two, on the same cores: as the gateway is, and from the sources."""
+    return [
+        _workers("Workers", "", {}, around, effort),
+        _workers(
+            "Workers that run the sources",
+            " `COMPILED_DATA_PLANE=off`: a worker costs much more than what else there is to do.",
+            {"COMPILED_DATA_PLANE": "off"},
+            around,
+            effort,
+        ),
+    ]
+
+
+def _workers(
+    title: str, note: str, environment: dict[str, str], around: Surroundings, effort: Effort
+) -> Curve:
     cores, said = worker_cores()
     clients = []
     for count in (1, 2):
-        own = gateway.new_gateway(around, _FULL, f"workers-{count}")
+        name = f"{title.lower().replace(' ', '-')}-{count}"
+        own = gateway.new_gateway(around, _FULL, name, environment)
         own.apply()
         target = own.serve(own.new_key(), workers=count, cores=cores.measured)
         check(target)
@@ -217,4 +233,6 @@ def workers(around: Surroundings, effort: Effort) -> Curve:
         Point(label, samples[label], memory(target.session, target.aside))
         for label, _, target in clients
     ]
-    return Curve("Workers", f"Full workload. {said}", points)
+    for _, _, target in clients:
+        around.processes.stop(target.session)
+    return Curve(title, f"Full workload.{note} {said}", points)

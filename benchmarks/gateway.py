@@ -11,7 +11,7 @@ import secrets
 import subprocess
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,8 +85,10 @@ class Gateway:
         return result.stdout
 
 
-def new_gateway(around: Surroundings, workload: Workload, name: str) -> Gateway:
-    """A migrated gateway in a directory called *name*."""
+def new_gateway(
+    around: Surroundings, workload: Workload, name: str, more: Mapping[str, str] | None = None
+) -> Gateway:
+    """A migrated gateway in a directory called *name*, with *more* settings."""
     directory = around.directory / name
     directory.mkdir()
     environment = {
@@ -102,6 +104,7 @@ def new_gateway(around: Surroundings, workload: Workload, name: str) -> Gateway:
         "REDIS_PREFIX": f"{name}:",
         # Nobody writes a line for each request in the plain workload.
         "LOG_LEVEL": "info" if workload is _FULL else "warning",
+        **(more or {}),
     }
     gateway = Gateway(directory, environment, workload, around)
     gateway.manage("migrate", "--verbosity", "0")
