@@ -12,10 +12,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Any
 
 from django.db import Error
 
@@ -26,7 +27,7 @@ from quotas.models.record import LONGEST_IDENTIFIER
 from runtime.database import DatabaseThread
 from runtime.outage import Outage
 from runtime.tasks import repeat
-from runtime.upsert import upsert
+from runtime.upsert import upsert_rows
 
 logger = logging.getLogger(__name__)
 
@@ -37,34 +38,34 @@ _PATIENCE = 2.0
 """Seconds a request waits for its batch at most, where it waits at all."""
 _STOP_SECONDS = 10.0
 EVERYBODY_ELSE = "other"
+FIELDS = (
+    "identifier", "window_type", "window_start", "route", "node",
+    "allowed", "refused", "would_refuse", "first_at", "last_at",
+)  # fmt: skip
 
-
-class _Window(NamedTuple):
-    identifier: str
-    route: str
-    start: int
+_Row = tuple[Any, ...]
+_Hour = dict[tuple[str, str], "_Count"]
 
 
 class _Count:
-    """Requests of one window; times in seconds since 1970."""
+    """Requests of one caller on one route in one hour; times in seconds since 1970."""
 
-    __slots__ = ("allowed", "first", "last", "refused", "would_refuse")
+    __slots__ = (
+        "allowed", "changed", "first", "identifier", "last", "refused", "route", "start",
+        "would_refuse",
+    )  # fmt: skip
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, identifier: str, route: str, start: datetime, now: float) -> None:
+        self.identifier = identifier
+        self.route = route
+        self.start = start
         self.allowed = 0
         self.refused = 0
         self.would_refuse = 0
         self.first = now
         self.last = now
-
-
-class _Row(NamedTuple):
-    window: _Window
-    allowed: int
-    refused: int
-    would_refuse: int
-    first: float
-    last: float
+        self.changed = False
+        """Whether it waits to be written."""
 
 
 class Recorder:
@@ -90,8 +91,9 @@ class Recorder:
         self._interval = interval
         self._max_windows = max_windows
         self._clock = clock
-        self._counts: dict[_Window, _Count] = {}
-        self._changed: set[_Window] = set()
+        self._hours: dict[datetime, _Hour] = {}
+        self._begin_hour(clock())
+        self._changed: deque[_Count] = deque()
         self._waiting: list[asyncio.Future[None]] = []
         self._wake = asyncio.Event()
         self._outage = Outage(
@@ -103,18 +105,17 @@ class Recorder:
 
     @property
     def pending(self) -> int:
-        """Windows that are not written as they are counted."""
+        """Windows that wait to be written as they are counted."""
         return len(self._changed)
 
     def note(self, identifier: str, route: str, decision: Decision | None, times: int = 1) -> None:
         """Count a request, or several; without a decision they passed unchecked."""
-        now = self._clock()
+        now = self._now()
         if len(identifier) > LONGEST_IDENTIFIER:
             identifier = readable(identifier)
-        window = _Window(identifier, route, int(now) // _WINDOW_SECONDS * _WINDOW_SECONDS)
-        count = self._counts.get(window)
+        count = self._counts.get((identifier, route))
         if count is None:
-            window, count = self._new(window, now)
+            count = self._new(identifier, route, now, times)
         if decision is None or decision.allowed:
             count.allowed += times
             if decision is not None and decision.would_refuse:
@@ -122,7 +123,7 @@ class Recorder:
         else:
             count.refused += times
         count.last = now
-        self._changed.add(window)
+        self._mark(count)
 
     async def written(self) -> None:
         """Wait until what was counted so far is in the database, two seconds at most; not at all
@@ -157,43 +158,76 @@ class Recorder:
                     done.set_result(None)
 
     async def _write_changed(self) -> None:
-        changed, self._changed = self._changed, set()
-        windows = list(changed)
+        left = len(self._changed)
         try:
-            while windows:
-                batch = windows[-_BATCH:]
-                rows = [self._row(window) for window in batch]
-                await self._database.run(_write, self._node, rows)
-                del windows[-_BATCH:]
+            while left > 0:
+                batch = [self._changed.popleft() for _ in range(min(left, _BATCH))]
+                left -= len(batch)
+                await self._write_batch(batch)
         except Error as error:
             self.failures += 1
             metrics.RECORD_FAILURES.inc()
             self._outage.note_failure(error)
         else:
             self._outage.note_success()
-        finally:
-            self._changed.update(windows)
-        self._forget_past()
+        await self._forget_past()
 
-    def _row(self, window: _Window) -> _Row:
-        count = self._counts[window]
-        return _Row(
-            window, count.allowed, count.refused, count.would_refuse, count.first, count.last
-        )
+    async def _write_batch(self, batch: Sequence[_Count]) -> None:
+        rows = [self._taken(count) for count in batch]
+        try:
+            await self._database.run(_write, rows)
+        except BaseException:
+            for count in batch:
+                self._mark(count)
+            raise
 
-    def _new(self, window: _Window, now: float) -> tuple[_Window, _Count]:
-        if len(self._counts) >= self._max_windows:
-            metrics.RECORDS_DROPPED.inc()
+    def _mark(self, count: _Count) -> None:
+        if not count.changed:
+            count.changed = True
+            self._changed.append(count)
+
+    def _taken(self, count: _Count) -> _Row:
+        count.changed = False
+        return (
+            count.identifier, WINDOW, count.start, count.route, self._node,
+            count.allowed, count.refused, count.would_refuse, count.first, count.last,
+        )  # fmt: skip
+
+    def _now(self) -> float:
+        """The time; ``_counts`` are those of its hour."""
+        now = self._clock()
+        # A clock that is set back a little finds no way back to an hour that may be forgotten: its
+        # counts would begin anew, and be written over what is there.
+        if not -_WINDOW_SECONDS <= now - self._began < _WINDOW_SECONDS:
+            self._begin_hour(now)
+        return now
+
+    def _begin_hour(self, now: float) -> None:
+        self._began = int(now) // _WINDOW_SECONDS * _WINDOW_SECONDS
+        self._start = datetime.fromtimestamp(self._began, UTC)
+        self._counts = self._hours.setdefault(self._start, {})
+
+    def _new(self, identifier: str, route: str, now: float, times: int) -> _Count:
+        if sum(map(len, self._hours.values())) >= self._max_windows:
+            metrics.RECORDS_DROPPED.inc(times)
             # One for each route: as few as the configuration has.
-            window = window._replace(identifier=EVERYBODY_ELSE)
-        return window, self._counts.setdefault(window, _Count(now))
+            identifier = EVERYBODY_ELSE
+        count = _Count(readable(identifier), route, self._start, now)
+        return self._counts.setdefault((identifier, route), count)
 
-    def _forget_past(self) -> None:
-        """Windows that have ended and are written are not counted in any more."""
-        current = int(self._clock()) // _WINDOW_SECONDS * _WINDOW_SECONDS
-        past = [one for one in self._counts if one.start < current and one not in self._changed]
-        for window in past:
-            del self._counts[window]
+    async def _forget_past(self) -> None:
+        """What was written of hours that ended; a few windows at a time, as there are many."""
+        self._now()
+        for start in [one for one in self._hours if one != self._start]:
+            counts, kept = self._hours.pop(start), {}
+            while counts:
+                for _ in range(min(len(counts), _BATCH)):
+                    window, count = counts.popitem()
+                    if count.changed:
+                        kept[window] = count
+                await asyncio.sleep(0)
+            if kept:
+                self._hours.setdefault(start, {}).update(kept)
 
 
 def readable(identifier: str) -> str:
@@ -210,30 +244,11 @@ def readable(identifier: str) -> str:
     return f"{shown[: LONGEST_IDENTIFIER - len(mark) - 1]}~{mark}"
 
 
-def _write(node: str, rows: Iterable[_Row]) -> None:
-    records = [
-        RateLimitRecord(
-            identifier=readable(row.window.identifier),
-            window_type=WINDOW,
-            window_start=_time(row.window.start),
-            route=row.window.route,
-            node=node,
-            allowed=row.allowed,
-            refused=row.refused,
-            would_refuse=row.would_refuse,
-            first_at=_time(row.first),
-            last_at=_time(row.last),
-        )
-        for row in rows
-    ]
-    upsert(
-        RateLimitRecord.objects.all(),
-        records,
+def _write(rows: Sequence[_Row]) -> None:
+    upsert_rows(
+        RateLimitRecord,
+        FIELDS,
+        rows,
         unique=["identifier", "window_type", "window_start", "route", "node"],
         update=["allowed", "refused", "would_refuse", "last_at"],
-        batch_size=_BATCH,
     )
-
-
-def _time(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)

@@ -22,7 +22,7 @@ from quotas.models import RateLimitRecord, RateLimitRollup, RollupState
 from runtime.database import DatabaseThread
 from runtime.outage import Outage
 from runtime.tasks import repeat
-from runtime.upsert import upsert
+from runtime.upsert import upsert_rows
 
 logger = logging.getLogger(__name__)
 
@@ -121,15 +121,16 @@ def _starts(since: datetime, step: timedelta) -> Iterator[datetime]:
 
 def _sums(
     window_type: str, start: datetime, sums: QuerySet[Any, dict[str, Any]]
-) -> Iterator[RateLimitRollup]:
+) -> Iterator[tuple[Any, ...]]:
     for row in sums.iterator(_BATCH):
-        yield RateLimitRollup(window_type=window_type, window_start=start, **row)
+        counts = (row[name] for name in COUNTS)
+        yield window_type, start, row.get("identifier", ""), row.get("route", ""), *counts
 
 
-def _store(sums: Iterator[RateLimitRollup]) -> int:
-    unique = ["window_type", "window_start", "identifier", "route"]
+def _store(sums: Iterator[tuple[Any, ...]]) -> int:
+    unique = ("window_type", "window_start", "identifier", "route")
     number = 0
     while batch := list(islice(sums, _BATCH)):
-        upsert(RateLimitRollup.objects.all(), batch, unique=unique, update=COUNTS)
+        upsert_rows(RateLimitRollup, unique + COUNTS, batch, unique=unique, update=COUNTS)
         number += len(batch)
     return number

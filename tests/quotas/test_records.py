@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quotas import records
+from quotas import metrics, records
 from quotas.bucket import Decision, Rule
 from quotas.models import RateLimitRecord
-from quotas.records import EVERYBODY_ELSE, Recorder, readable
+from quotas.records import EVERYBODY_ELSE, FIELDS, Recorder, readable
 from runtime.database import DatabaseThread
 from runtime.tasks import TaskOwner
 from tests.support.database import FailingDatabase
@@ -89,7 +89,35 @@ async def test_an_hour_begins_a_row_and_the_past_is_forgotten(database: FailingD
     recorder.note("a", "r", PASSED)
     await recorder.write()
     assert [row[3] for row in await stored(database)] == [1, 1]
-    assert len(recorder._counts) == 1
+    assert [len(hour) for hour in recorder._hours.values()] == [1]
+
+
+async def test_a_clock_set_back_a_little_costs_no_counts(database: FailingDatabase) -> None:
+    clock = Clock()
+    recorder = new_recorder(database, clock=clock)
+    for seconds in (HOUR - 2.0, 3.0, -2.0, 3.0):
+        clock.now += seconds
+        recorder.note("a", "r", PASSED)
+        await recorder.write()
+    assert [row[3] for row in await stored(database)] == [1, 3]
+
+
+async def test_an_hour_that_ended_while_the_database_was_away_is_written_and_forgotten(
+    database: FailingDatabase,
+) -> None:
+    clock = Clock()
+    recorder = new_recorder(database, clock=clock)
+    recorder.note("written", "r", PASSED)
+    await recorder.write()
+    recorder.note("waiting", "r", PASSED)
+    database.away = True
+    clock.now += HOUR
+    await recorder.write()
+    assert sorted(list(hour) for hour in recorder._hours.values()) == [[], [("waiting", "r")]]
+    database.away = False
+    await recorder.write()
+    assert [row[0] for row in await stored(database)] == ["waiting", "written"]
+    assert [len(hour) for hour in recorder._hours.values()] == [0]
 
 
 async def test_what_the_database_does_not_take_is_kept(database: FailingDatabase) -> None:
@@ -132,6 +160,36 @@ async def test_memory_is_bounded_and_no_request_is_lost(database: FailingDatabas
     assert {row[0]: row[3] for row in rows}[EVERYBODY_ELSE] == 90
 
 
+async def test_every_request_of_a_merged_caller_is_told(database: FailingDatabase) -> None:
+    recorder = new_recorder(database, max_windows=1)
+    recorder.note("a", "r", PASSED)
+    merged = metrics.RECORDS_DROPPED._value.get()
+    recorder.note("b", "r", PASSED, 7)
+    assert metrics.RECORDS_DROPPED._value.get() - merged == 7
+
+
+async def test_many_windows_keep_the_event_loop_free(database: FailingDatabase) -> None:
+    clock = Clock()
+    recorder = new_recorder(database, clock=clock)
+    for number in range(5000):
+        recorder.note(f"ip:{number}", "r", PASSED)
+    turns = 0
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    turning = asyncio.ensure_future(turn())
+    await recorder.write()
+    before = turns
+    clock.now += HOUR
+    await recorder.write()
+    turning.cancel()
+    assert turns - before >= 5000 / records._BATCH
+
+
 async def test_stopping_writes_what_is_left(database: FailingDatabase) -> None:
     recorder, owner = new_recorder(database), TaskOwner()
     owner.start("records", recorder.keep_writing)
@@ -153,7 +211,7 @@ class SlowDatabase(DatabaseThread):
     async def run(self, function: Any, *args: Any, **kwargs: Any) -> Any:
         await super().run(function, *args, **kwargs)
         await asyncio.sleep(self._seconds)
-        self.written.append((args[1][0].allowed, time.monotonic()))
+        self.written.append((args[0][0][FIELDS.index("allowed")], time.monotonic()))
 
 
 async def test_nothing_counted_waits_longer_than_an_interval() -> None:

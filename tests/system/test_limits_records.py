@@ -45,6 +45,24 @@ routes:
     rate_limit: {{limit: {limit}, per: day, by: route, on_store_failure: closed}}
 """
 
+RECORDER = """
+import asyncio
+from quotas.records import Recorder
+from runtime.database import DatabaseThread
+
+async def record():
+    database = DatabaseThread("writer")
+    recorder = Recorder("n", database, clock=lambda: 1795428000.25)
+    for times in (1, 2):
+        for number in range(1200):
+            recorder.note(f"user:{number}%s'", "r", None, times)
+        await recorder.write()
+    await database.close()
+
+asyncio.run(record())
+"""
+"""In a process of the product: 1200 callers, who come again after they were written."""
+
 
 @contextmanager
 def connection(server: Server, database: str | None = None) -> Iterator[Any]:
@@ -174,3 +192,18 @@ def test_names_are_compared_byte_for_byte(counted: GatewayProcess, mariadb_serve
     with connection(mariadb_server, DATABASE) as cursor:
         cursor.execute("SELECT allowed FROM rate_limit_rollups WHERE identifier = 'user:bob'")
         assert cursor.fetchall() == ((1,), (1,))
+
+
+def test_many_callers_are_written_and_written_again(
+    counted: GatewayProcess, mariadb_server: Server
+) -> None:
+    counted.manage("shell", "--command", RECORDER)
+    with connection(mariadb_server, DATABASE) as cursor:
+        cursor.execute(
+            "SELECT CAST(window_start AS char), CAST(first_at AS char), CAST(last_at AS char), "
+            "allowed, count(DISTINCT identifier) FROM rate_limit_records GROUP BY 1, 2, 3, 4"
+        )
+        began, moment = "2026-11-23 10:00:00.000000", "2026-11-23 10:00:00.250000"
+        assert cursor.fetchall() == ((began, moment, moment, 3, 1200),)
+        cursor.execute("SELECT count(*) FROM rate_limit_records WHERE identifier = 'user:7%s\\''")
+        assert cursor.fetchall() == ((1,),)
