@@ -6,7 +6,7 @@ and on :mod:`quotas.records` and :mod:`quotas.ledger` for what is kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from keys.caller import Caller
 from quotas import metrics
@@ -88,6 +88,11 @@ class Meter:
             self._ledger.note(caller.identity, decision.usage)
         if self._recorder is not None:
             self._recorder.note(caller_of(caller, client), limits.route, decision, times)
+
+    def gather_from(self, source: Callable[[], None] | None) -> None:
+        """Have *source* record what it has counted before anything is written."""
+        if self._recorder is not None:
+            self._recorder.gather = source
 
 
 def _kind(decision: Decision | None) -> str:

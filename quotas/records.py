@@ -102,6 +102,8 @@ class Recorder:
             "limit records are written again",
         )
         self.failures = 0
+        self.gather: Callable[[], None] | None = None
+        """Called before anything is written, to note what was counted elsewhere."""
 
     @property
     def pending(self) -> int:
@@ -150,6 +152,8 @@ class Recorder:
     async def write(self) -> None:
         """Write what changed, in batches; what the database does not take is kept."""
         waiting, self._waiting = self._waiting, []
+        if self.gather is not None:
+            self.gather()
         try:
             await self._write_changed()
         finally:

@@ -43,9 +43,7 @@ logger = logging.getLogger(__name__)
 
 _TICK = 0.1
 _WHOLE = 2.0
-"""Between two countings of accounts and keys: with what it takes to write them, less than the
-interval that ``quotas.records`` promises.
-"""
+"""Between two countings of accounts and keys; who writes them down asks for another one before."""
 _MOST_INSTANCES = 4096
 _MOST_RETURNS = 8
 """How often a connection goes back that asked for what the engine can never serve."""
@@ -92,6 +90,7 @@ class FastPath:
         self._leaving = False
         self._ended = asyncio.Event()
         self._redis_lost = asyncio.Event()
+        self._meter = meter
         self._books = Books(meter, keys.note_use)
         self._freshness = Freshness(read_marks, self._forget_callers)
         self._known: dict[RoutePlan, int] = {}
@@ -113,6 +112,8 @@ class FastPath:
         self._keys.changed = self._forget_callers
         self._services_in_use.changed = self._tell_services
         tally.add_source(self._fold)
+        if self._meter is not None:
+            self._meter.gather_from(self._fold_whole)
         self._owner.start("fast path", self._keep_telling)
         self._owner.start("fast path keys", self._freshness.keep)
         if self._redis is not None:
@@ -133,8 +134,10 @@ class FastPath:
         self._keys.changed = self._services_in_use.changed = None
         while self._tasks:
             await asyncio.wait(self._tasks)
-        self._fold(whole=True)
+        self._fold_whole()
         tally.remove_source(self._fold)
+        if self._meter is not None:
+            self._meter.gather_from(None)
         self._loop.remove_reader(self._bell)
         self._engine.stop()
         os.close(self._bell)
@@ -180,6 +183,9 @@ class FastPath:
         lines = self._books.enter(ledger, whole=whole) if ledger else b""
         if lines and self._write_lines is not None:
             self._write_lines(lines)
+
+    def _fold_whole(self) -> None:
+        self._fold(whole=True)
 
     async def _keep_telling(self) -> None:
         whole_at = 0.0
@@ -358,7 +364,7 @@ class FastPath:
         self._forget_accounts()
 
     def _forget_accounts(self) -> None:
-        self._fold(whole=True)
+        self._fold_whole()
         self._books.forget_accounts()
         self._freshness.forget()
 

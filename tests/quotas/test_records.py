@@ -73,6 +73,15 @@ async def test_writing_again_writes_the_whole_count(database: FailingDatabase) -
     assert await stored(database) == [("a", "r", "node", 3, 0, 0)]
 
 
+async def test_what_was_counted_elsewhere_is_gathered_before_a_write(
+    database: FailingDatabase,
+) -> None:
+    recorder = new_recorder(database)
+    recorder.gather = lambda: recorder.note("a", "r", PASSED, 3)
+    await recorder.write()
+    assert await stored(database) == [("a", "r", "node", 3, 0, 0)]
+
+
 async def test_workers_write_beside_each_other(database: FailingDatabase) -> None:
     for node in ("one", "two"):
         recorder = new_recorder(database, node)
