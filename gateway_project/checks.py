@@ -12,7 +12,8 @@ from django.core.checks import CheckMessage, Error, Warning
 
 from gateway_project.env import Settings
 from keys.issuers import own_name, parse_issuer
-from keys.key_ring import directory_of, stored_keys
+from keys.key_pairs import stored_keys
+from keys.key_ring import directory_of
 
 _SHORTEST_SECRET: Final = 32
 """Bytes: RFC 7518 section 3.2 asks as much of an HS256 key."""

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway_project import compiled
-from proxying.fastpath.redis_gift import RedisGift
-from runtime import redis
+from runtime.redis_place import place
 
 if TYPE_CHECKING:
     from gateway_project.env import Settings
+    from proxying.fastpath.redis_gift import RedisGift
 
 
 def fast_path_library(settings: Settings) -> Path | None:
@@ -26,7 +26,9 @@ def redis_gift(settings: Settings) -> RedisGift | None:
     """What gives the engine a Redis to spend from limits in; without it, Python does that."""
     if not settings.rate_limit_mysql_async:
         return None  # An answer waits until its decision is written down.
+    from proxying.fastpath.redis_gift import RedisGift
+
     try:
-        return RedisGift(redis.place())
+        return RedisGift(place())
     except ValueError:
         return None

@@ -7,7 +7,6 @@ import socket
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from proxying.breaker_news import BreakerNews
 from proxying.breakers import Breakers, Transition
 from proxying.health_board import Board
 from proxying.health_checks import HealthChecks
@@ -19,7 +18,7 @@ from proxying.sharing import BreakerSharing
 from proxying.trial_board import TrialBoard
 from proxying.upstream.transports import Transports
 from routing.plans import ServicePlan
-from runtime import redis
+from runtime.redis_place import configured
 
 if TYPE_CHECKING:
     from gateway_project.env import Settings
@@ -40,13 +39,12 @@ class HealthSide:
         writer: DatabaseThread,
         allowed: AddressRule | None = None,
     ) -> None:
-        name = worker_name(settings)
+        self._name = name = worker_name(settings)
         self._reporter = BreakerReporter(name, writer)
         self._breakers = Breakers(
             [self._reporter, self._noted], TrialBoard(settings.var_directory).turn_of
         )
         self._sharing = BreakerSharing(name, self._breakers, self._reporter, reader)
-        self._news = BreakerNews(name, self._sharing)
         self._applied = settings.circuit_breaker_enabled
         self.upstreams = Upstreams(self._breakers if self._applied else None)
         self._health = HealthReporter(node_name(settings), writer)
@@ -69,10 +67,16 @@ class HealthSide:
         if self._applied:
             owner.start("breaker reports", self._reporter.keep_writing)
             owner.start("breaker sharing", self._sharing.keep_following)
-            if redis.configured():
-                self._reporter.heard = self._news
-                owner.start("breaker news", self._news.keep_telling)
-                owner.start("breaker subscription", self._news.keep_listening)
+            if configured():
+                self._start_news(owner)
+
+    def _start_news(self, owner: TaskOwner) -> None:
+        from proxying.breaker_news import BreakerNews  # with Redis's library
+
+        news = BreakerNews(self._name, self._sharing)
+        self._reporter.heard = news
+        owner.start("breaker news", news.keep_telling)
+        owner.start("breaker subscription", news.keep_listening)
 
     async def close(self) -> None:
         """Close the checks' connections."""

@@ -17,7 +17,6 @@ from gateway_project.health_side import HealthSide, worker_name
 from gateway_project.logs import request_log
 from gateway_project.probes import Check, Probes
 from gateway_project.quota_side import QuotaSide
-from gateway_project.shared_redis import SharedRedis
 from gateway_project.token_side import TokenSide
 from keys.authentication import Authenticator
 from keys.lookup import KeyLookup, LookupLimits
@@ -28,26 +27,27 @@ from proxying.admission import Bounds
 from proxying.bindings.edge import EdgeProtocol
 from proxying.control_plane import control_plane_plan
 from proxying.exchange import Exchange
-from proxying.fastpath.engine import FastPath
-from proxying.fastpath.rules import Bounds as FastPathBounds
 from proxying.forwarding import Forwarder
 from proxying.gateway import Gateway, Observer
 from proxying.snapshot import Snapshots
 from proxying.upstream.base import Transport
-from proxying.upstream.transports import Transports
+from proxying.upstream.transports import Transports, load_transports
 from proxying.upstream.upgrade import UpgradeTransport
 from proxying.websockets import WebSockets
 from routing.address_rules import address_rules
 from routing.table import Table
 from routing.watching import RevisionWatcher
-from runtime import redis, tally
+from runtime import tally
 from runtime.database import DatabaseThread
 from runtime.networks import parse_networks
 from runtime.notify import Watcher
+from runtime.redis_place import configured, place
 from runtime.tasks import TaskOwner
 
 if TYPE_CHECKING:
     from gateway_project.env import Settings
+    from gateway_project.shared_redis import SharedRedis
+    from proxying.fastpath.engine import FastPath
 
 logger = logging.getLogger(__name__)
 
@@ -70,8 +70,10 @@ class Node:
         self._transport = Transports(allowed=self._permitted)
         self._health = HealthSide(self._settings, self._reader, self._writer, self._permitted)
         self._snapshots = Snapshots(self._health.upstreams)
-        self._revisions = RevisionWatcher(self._reader, self._settings.var_directory, self._install)
-        self._redis = SharedRedis() if redis.configured() else None
+        self._revisions = RevisionWatcher(
+            self._reader, self._settings.var_directory, self._install, _prepare
+        )
+        self._redis = _shared_redis() if configured() else None
         self._quotas = QuotaSide(
             self._settings,
             self._redis.buckets if self._redis is not None else None,
@@ -94,6 +96,9 @@ class Node:
         """See :class:`FastPath`. Raises ``OSError``."""
         if self._fast_path_library is None:
             raise OSError("there is no fast path")
+        from proxying.fastpath.engine import FastPath
+        from proxying.fastpath.rules import Bounds as FastPathBounds
+
         fast_path = FastPath(
             self._fast_path_library,
             snapshots=self._snapshots,
@@ -107,7 +112,7 @@ class Node:
             bounds=FastPathBounds(
                 client_first=self.gateway.bounds.patience.header,
                 client_idle=self.gateway.bounds.patience.idle,
-                redis_timeout=redis.place().timeout,
+                redis_timeout=place().timeout,
             ),
             write_lines=(request_log if access_log.is_wanted(self._settings.log_level) else None),
         )
@@ -227,3 +232,13 @@ class Node:
 
     def _discovery_check(self) -> Check:
         return "off"
+
+
+def _shared_redis() -> SharedRedis:
+    from gateway_project.shared_redis import SharedRedis  # with Redis's library
+
+    return SharedRedis()
+
+
+def _prepare(table: Table) -> None:
+    load_transports(table.services.values())

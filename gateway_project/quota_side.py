@@ -11,8 +11,8 @@ from quotas.meter import Meter
 from quotas.records import Recorder
 from quotas.rollups import keep_summing
 from quotas.stores.memory import MemoryStore
-from runtime import redis
 from runtime.database import DatabaseThread
+from runtime.redis_place import place
 from runtime.tasks import TaskOwner
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class QuotaSide:
             self._ledger = PlanLedger(store, writer, record_interval=interval)
         parts = settings.workers * settings.cluster_node_count
         self.meter = Meter(
-            Limiter(store, timeout=redis.place().timeout, parts=parts),
+            Limiter(store, timeout=place().timeout, parts=parts),
             self._recorder,
             self._ledger,
             write_first=not settings.rate_limit_mysql_async,

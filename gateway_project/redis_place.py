@@ -9,7 +9,7 @@ from gateway_project.env import Settings
 
 
 def redis_place(settings: Settings) -> dict[str, Any]:
-    """The fields of ``runtime.redis.Place``; without a URL or nodes there is no Redis."""
+    """The fields of ``runtime.redis_place.Place``; without a URL or nodes there is no Redis."""
     if settings.redis_cluster_enabled:
         return {
             "cluster_nodes": tuple(settings.redis_cluster_nodes),

@@ -23,7 +23,7 @@ from gateway_project.env import Settings, SettingsError
 from gateway_project.env_files import PROJECT_DIRECTORY
 from gateway_project.scheduling import collect_seldom
 
-APPLICATION: Final = "gateway_project.asgi:application"
+APPLICATION: Final = "gateway_project.worker:application"
 EDGE: Final = "proxying.bindings.edge:EdgeProtocol"
 """By name: workers import it once they are processes of their own."""
 _HUNG_SECONDS: Final = 15

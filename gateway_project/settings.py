@@ -63,6 +63,16 @@ INSTALLED_APPS = [
     "quotas",
     "proxying",
 ]
+WORKER_APPS = [
+    # What a data-plane process of `serve` loads instead: our models and those they refer to.
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "audit",
+    "routing",
+    "keys",
+    "quotas",
+    "proxying",
+]
 
 MIDDLEWARE = [
     "audit.middleware.RequestIdMiddleware",  # first: every answer has one

@@ -8,6 +8,7 @@ from redis.asyncio import RedisCluster
 
 from quotas.stores.redis import RedisStore
 from runtime import redis
+from runtime.redis_place import place
 from runtime.tasks import TaskOwner, repeat
 
 logger = logging.getLogger(__name__)
@@ -19,9 +20,9 @@ class SharedRedis:
     """One worker's Redis."""
 
     def __init__(self) -> None:
-        place = redis.place()
-        self._client = redis.client(place)
-        self.buckets = RedisStore(self._client, prefix=place.prefix, timeout=place.timeout)
+        here = place()
+        self._client = redis.client(here)
+        self.buckets = RedisStore(self._client, prefix=here.prefix, timeout=here.timeout)
         self.healthy = False
 
     async def start(self, owner: TaskOwner) -> None:

@@ -13,7 +13,6 @@ from keys.identity_token import IdentitySigner
 from keys.issuers import Authority, ExternalIssuer, Issuers, own_name, parse_issuer
 from keys.key_cache import KeyCache, directory_of
 from keys.key_ring import KeyRing
-from keys.key_sets import KeySet
 from keys.revocation import RevocationList
 from keys.tokens import TokenVerifier
 from runtime.database import DatabaseThread
@@ -22,6 +21,7 @@ from runtime.tasks import TaskOwner, repeat
 
 if TYPE_CHECKING:
     from gateway_project.env import Settings
+    from keys.key_sets import KeySet
 
 _LOOK_SECONDS = 1.0
 
@@ -39,10 +39,7 @@ class TokenSide:
             raise SystemExit(f"JWT_ALGORITHM={settings.jwt_algorithm}: {error}") from error
         self._revoked = RevocationList(database)
         self._own = self._own_verifier(settings)
-        stored = directory_of(settings.var_directory)
-        self._key_sets = [
-            KeySet(issuer, cache=KeyCache(stored, issuer)) for issuer in external_issuers(settings)
-        ]
+        self._key_sets = _key_sets(settings)
         self.tokens = self._verifier(settings.jwt_leeway_seconds)
         self.identity = IdentitySigner(
             self._ring, own_name(settings.jwt_issuer, settings.jwt_jwks_url)
@@ -91,6 +88,16 @@ def external_issuers(settings: Settings) -> list[ExternalIssuer]:
         short = ExternalIssuer(settings.jwt_issuer, settings.jwt_jwks_url, settings.jwt_audience)
         issuers.insert(0, short)
     return list({issuer.name: issuer for issuer in issuers}.values())
+
+
+def _key_sets(settings: Settings) -> list[KeySet]:
+    issuers = external_issuers(settings)
+    if not issuers:
+        return []
+    from keys.key_sets import KeySet  # httpx and cryptography: not without a use for them
+
+    stored = directory_of(settings.var_directory)
+    return [KeySet(issuer, cache=KeyCache(stored, issuer)) for issuer in issuers]
 
 
 def _authority(keys: KeySet, leeway: int) -> Authority:

@@ -27,6 +27,7 @@ from keys.refresh.texts import TokenPress
 from keys.revocation import revoke, until
 from keys.throttling import Throttle
 from runtime import redis
+from runtime.redis_place import Place, place
 
 _DAY_MS = 86_400_000
 _UPKEEP = 10
@@ -80,15 +81,15 @@ class TokenDesk:
 def token_desk() -> TokenDesk:
     """The desk for the current settings. Raises ``KeyStoreUnavailable`` and ``UnusableKey``."""
     with _assembling:
-        return _desk(settings.GATEWAY, redis.place())
+        return _desk(settings.GATEWAY, place())
 
 
 @lru_cache(maxsize=1)
-def _desk(given: TokenSettings, place: redis.Place) -> TokenDesk:
+def _desk(given: TokenSettings, here: Place) -> TokenDesk:
     ring = KeyRing(given)
     lifetime = given.jwt_expiration_minutes * 60
     sessions = Sessions(
-        _store(given, place),
+        _store(given, here),
         Issuer(ring, own_name(given.jwt_issuer, given.jwt_jwks_url), lifetime, given.jwt_audience),
         TokenPress(given.secret_key),
         partial(revoke, lifetime=until(lifetime, given.jwt_leeway_seconds)),
@@ -104,13 +105,13 @@ def _desk(given: TokenSettings, place: redis.Place) -> TokenDesk:
     )
 
 
-def _store(given: TokenSettings, place: redis.Place) -> RefreshStore:
+def _store(given: TokenSettings, here: Place) -> RefreshStore:
     lifetime = given.jwt_refresh_expiration_days * _DAY_MS
     grace = given.jwt_refresh_grace_seconds * 1000
-    if not (place.url or place.cluster_nodes):
+    if not (here.url or here.cluster_nodes):
         return MemoryStore(lifetime=lifetime, grace=grace)
     try:
-        client = redis.blocking_client(place)
+        client = redis.blocking_client(here)
     except (RedisError, RedisClusterException, OSError) as error:
         raise KeyStoreUnavailable(f"{type(error).__name__}: {error}") from error
-    return RedisStore(client, lifetime=lifetime, grace=grace, prefix=place.prefix)
+    return RedisStore(client, lifetime=lifetime, grace=grace, prefix=here.prefix)

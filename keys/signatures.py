@@ -2,25 +2,24 @@
 
 The algorithm is the configured key's; a token can only agree with it. The envelope is taken apart
 once, strictly, and the very bytes that were checked are the bytes whose signature is verified.
-Leans on PyJWT's algorithm objects for the cryptography alone.
+A secret needs no more than the standard library; of key pairs :mod:`keys.ciphers` knows, which is
+imported with the first of them.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import hmac
 import json
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
-
-import jwt
-from jwt.algorithms import Algorithm
+from typing import Any, Protocol
 
 from keys.credentials import LARGEST_TOKEN
 from keys.errors import InvalidToken, UnusableKey
-from keys.signing_keys import load_private_key, load_public_key
 
 HMAC_ALGORITHMS = frozenset({"HS256", "HS384", "HS512"})
 ALGORITHMS = HMAC_ALGORITHMS | {"RS256", "ES256", "EdDSA"}
@@ -28,7 +27,25 @@ ALGORITHMS = HMAC_ALGORITHMS | {"RS256", "ES256", "EdDSA"}
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]+")
 _KEY_ID = re.compile(r"[A-Za-z0-9_.:=+/@~-]{1,256}")
 _TYPES = frozenset({"jwt", "at+jwt"})
+_KEY_LIKE = re.compile(rb'0|ssh-|ecdsa-|.*(BEGIN|[{"])', re.DOTALL)
+"""How DER and OpenSSH begin, and what PEM and JSON hold."""
 _REFUSED_PARAMETERS = ("jwk", "jku", "x5u", "x5c", "crit", "b64")
+
+
+class Cipher(Protocol):
+    """What an algorithm is to a key that verifies."""
+
+    def verify(self, msg: bytes, key: Any, sig: bytes) -> bool:
+        """Whether *sig* over *msg* was made with *key*."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Hmac:
+    digest: str
+
+    def verify(self, msg: bytes, key: Any, sig: bytes) -> bool:
+        return hmac.compare_digest(hmac.digest(key, msg, self.digest), sig)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +55,7 @@ class VerificationKey:
     algorithm: str
     kid: str
     _material: Any = field(repr=False)
-    _cipher: Algorithm = field(repr=False)
+    _cipher: Cipher = field(repr=False)
 
     @classmethod
     def load(cls, algorithm: str, text: str, kid: str = "") -> VerificationKey:
@@ -49,42 +66,32 @@ class VerificationKey:
         """
         if algorithm not in ALGORITHMS:
             raise UnusableKey(f"unknown algorithm; allowed are {', '.join(sorted(ALGORITHMS))}")
-        cipher = jwt.get_algorithm_by_name(algorithm)
-        try:
-            if algorithm in HMAC_ALGORITHMS:
-                material = cipher.prepare_key(text)
-                _refuse_armoured(cipher, text)
-            else:
-                material = cipher.prepare_key(_public_half(text))
-        except jwt.InvalidKeyError as error:
-            raise UnusableKey(f"not a key for {algorithm}: {error}") from error
-        except TypeError as error:
-            raise UnusableKey(f"not a key for {algorithm}") from error
-        return cls(algorithm, kid, material, cipher)
+        if algorithm in HMAC_ALGORITHMS:
+            if not is_plain(text):
+                from keys.ciphers import refuse_public
+
+                refuse_public(algorithm, text)
+            return cls(algorithm, kid, text.encode(), _Hmac(f"sha{algorithm[2:]}"))
+        # Here, not above: `cryptography` is a tenth of the memory of a process that needs none.
+        from keys.ciphers import public_cipher
+
+        return cls(algorithm, kid, *public_cipher(algorithm, text))
 
     def verifies(self, signed: bytes, signature: bytes) -> bool:
         """Whether *signature* over *signed* was made with this key."""
         return self._cipher.verify(signed, self._material, signature)
 
 
+def is_plain(secret: str) -> bool:
+    """Whether *secret* cannot be a public key in any form, base64 included; else it may be one."""
+    forms = [secret.encode()]
+    with suppress(ValueError):
+        forms.append(base64.b64decode("".join(secret.split()), validate=True))
+    return secret != "" and not any(map(_KEY_LIKE.match, forms))
+
+
 KeyChoice = Callable[[str], VerificationKey | None]
 """From a token's ``kid`` (empty when it has none) to the key that must have signed it."""
-
-
-def _public_half(text: str) -> Any:
-    if "PRIVATE KEY" in text:
-        return load_private_key(text).public_key()
-    return load_public_key(text)
-
-
-def _refuse_armoured(cipher: Algorithm, secret: str) -> None:
-    """Refuse a key in DER form that was written as base64 text without its PEM lines."""
-    try:
-        decoded = base64.b64decode("".join(secret.split()), validate=True)
-    except (binascii.Error, ValueError):
-        return
-    if decoded:
-        cipher.prepare_key(decoded)
 
 
 def open_envelope(token: str, key_for: KeyChoice) -> dict[str, Any]:

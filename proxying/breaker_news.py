@@ -18,13 +18,14 @@ from redis.exceptions import RedisError
 
 from proxying.breaker import State
 from proxying.breakers import Key, Transition
+from proxying.orders import TOPIC
 from proxying.sharing import BreakerSharing, Seen
 from runtime import redis
 from runtime.notify import listen
+from runtime.redis_place import channel
 
 logger = logging.getLogger(__name__)
 
-TOPIC = "breakers"
 _PAUSE_SECONDS = 0.05
 """Between two messages of a worker: what changes meanwhile goes together."""
 
@@ -79,6 +80,6 @@ class BreakerNews:
         untold, self._untold = self._untold, {}
         message = msgspec.json.encode(list(untold.values()))
         try:
-            await asyncio.to_thread(self._publish, redis.channel(TOPIC), message)
+            await asyncio.to_thread(self._publish, channel(TOPIC), message)
         except (RedisError, OSError) as error:
             logger.warning("breakers are told to other workers through the database: %s", error)

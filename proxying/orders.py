@@ -8,9 +8,10 @@ from typing import Any
 from django.db import transaction
 from django.db.models.signals import post_delete, post_save
 
-from proxying.breaker_news import TOPIC
 from proxying.models import BreakerOverride
 from runtime.notify import announce
+
+TOPIC = "breakers"
 
 
 def connect() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from proxying import metrics
 from proxying.services import Upstreams
@@ -69,9 +70,15 @@ class Snapshots:
 def _plan(route: RoutePlan, upstream: Upstream, known: Plan | None, table: Table) -> Plan:
     """The plan of *route*: *known*, that of the last snapshot, as far as nothing has changed."""
     if known is None:
-        return Plan(route, compile_limits(route, table.limits), upstream, Timeouts(*route.seconds))
+        return Plan(route, compile_limits(route, table.limits), upstream, _timeouts(*route.seconds))
     if known.route is route and known.upstream is upstream:
         return known
     same = known.route.limits == route.limits
     limits = known.limits if same else compile_limits(route, table.limits)
-    return Plan(route, limits, upstream, Timeouts(*route.seconds))
+    return Plan(route, limits, upstream, _timeouts(*route.seconds))
+
+
+@lru_cache(maxsize=256)
+def _timeouts(connect: float, head: float, read: float, total: float) -> Timeouts:
+    """One object for all routes with these."""
+    return Timeouts(connect, head, read, total)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import TypeVar
 
 import msgspec
@@ -40,6 +41,8 @@ _PROBE_PATH = re.compile(r"/[!-\"$-~]*")
 _NEVER_PROXIED = frozenset({"CONNECT", "TRACE"})
 _LIMIT_SUBJECTS = frozenset({"caller", "user", "api_key", "ip", "route"})
 
+_FEW = 256
+"""Lists of methods that are compiled once: thousands of routes share a handful."""
 _BAD_SUBJECT = "must be caller, user, api_key, ip, route or header:Name"
 _BAD_NAME = "must be 1 to 100 letters, digits, '.', '_' or '-'"
 
@@ -116,10 +119,10 @@ def _plan(
         service=service,
         pattern=pattern,
         hosts=tuple(dict.fromkeys(host_key(host.strip()) for host in spec.hosts)),
-        methods=frozenset(spec.methods),
-        allow=tuple(sorted(accepted_methods(spec.methods))),
+        methods=_set_of(spec.methods),
+        allow=_accepted(spec.methods),
         priority=spec.priority,
-        auth_methods=frozenset(spec.auth_methods),
+        auth_methods=_set_of(spec.auth_methods),
         limits=spec.rate_limit,
         timeout=spec.timeout,
         max_body_bytes=spec.max_body_bytes,
@@ -131,6 +134,16 @@ def _plan(
         index=index,
         spec=spec,
     )
+
+
+@lru_cache(maxsize=_FEW)
+def _set_of(names: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(names)
+
+
+@lru_cache(maxsize=_FEW)
+def _accepted(methods: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(accepted_methods(methods)))
 
 
 def _attempt(findings: list[Finding], field: str, compiled: Callable[[], T]) -> T | None:

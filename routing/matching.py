@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from routing.paths import CanonicalPath
 from routing.patterns import Kind, Pattern, PatternError, compile_pattern
@@ -80,51 +80,59 @@ class Match(Generic[T]):
     keeps_slashes: bool = False
 
 
+_Ranked: TypeAlias = tuple[int, Match[T]]
+
+
 class _Leaf(Generic[T]):
     """The routes that share one pattern: for each method the best and its rank."""
 
     __slots__ = ("by_method", "first", "otherwise")
 
-    def __init__(self, rank: int, match: Match[T]) -> None:
-        self.first = (rank, match)
-        self.by_method: dict[str, tuple[int, Match[T]]] = {}
-        self.otherwise: tuple[int, Match[T]] | None = None
+    def __init__(self, first: _Ranked[T]) -> None:
+        self.first = first
+        self.by_method: dict[str, _Ranked[T]] = {}
+        self.otherwise: _Ranked[T] | None = None
 
-    def add(self, rank: int, match: Match[T], methods: frozenset[str]) -> None:
+    def add(self, ranked: _Ranked[T], methods: frozenset[str]) -> None:
         """Add a route; routes come in their order, so the first for a method stays."""
         if self.otherwise is not None:
             return
         if not methods:
-            self.otherwise = (rank, match)
+            self.otherwise = ranked
         for method in accepted_methods(methods):
-            self.by_method.setdefault(method, (rank, match))
+            self.by_method.setdefault(method, ranked)
 
 
 class _Node(Generic[T]):
-    """A place in the trie; every node has one parent, so no search meets it twice."""
+    """A place in the trie; every node has one parent, so no search meets it twice.
+
+    Most are the last of their path: these need no dictionary of what follows.
+    """
 
     __slots__ = ("leaf", "literals", "parameter", "rest")
 
     def __init__(self) -> None:
-        self.literals: dict[str, _Node[T]] = {}
+        self.literals: dict[str, _Node[T]] | None = None
         self.parameter: _Node[T] | None = None
         self.leaf: _Leaf[T] | None = None
         self.rest: _Leaf[T] | None = None
 
-    def insert(self, rank: int, match: Match[T], entry: Entry[T]) -> None:
+    def insert(self, ranked: _Ranked[T], entry: Entry[T]) -> None:
         """Hang a route on the node its pattern leads to, making what is missing on the way."""
         node = self
         for kind, text in entry.pattern.segments:
             if kind is Kind.REST:
-                node.rest = node.rest or _Leaf(rank, match)
-                return node.rest.add(rank, match, entry.methods)
+                node.rest = node.rest or _Leaf(ranked)
+                return node.rest.add(ranked, entry.methods)
             if kind is Kind.LITERAL:
+                if node.literals is None:
+                    node.literals = {}
                 node = node.literals.setdefault(text, _Node())
             else:
                 node.parameter = node.parameter or _Node()
                 node = node.parameter
-        node.leaf = node.leaf or _Leaf(rank, match)
-        return node.leaf.add(rank, match, entry.methods)
+        node.leaf = node.leaf or _Leaf(ranked)
+        return node.leaf.add(ranked, entry.methods)
 
     def find(self, segments: tuple[str, ...]) -> list[_Leaf[T]]:
         """Every leaf whose pattern accepts *segments*, level by level."""
@@ -135,9 +143,10 @@ class _Node(Generic[T]):
             for node in level:
                 if node.rest is not None:
                     found.append(node.rest)
-                child = node.literals.get(segment)
-                if child is not None:
-                    following.append(child)
+                if node.literals is not None:
+                    child = node.literals.get(segment)
+                    if child is not None:
+                        following.append(child)
                 if segment and node.parameter is not None:
                     following.append(node.parameter)
             if not following:
@@ -156,11 +165,11 @@ class _Site(Generic[T]):
         self.merged: _Node[T] = _Node()
         self.unmerged: _Node[T] | None = None
 
-    def insert(self, rank: int, match: Match[T], entry: Entry[T]) -> None:
+    def insert(self, ranked: _Ranked[T], entry: Entry[T]) -> None:
         if entry.merge_slashes:
-            return self.merged.insert(rank, match, entry)
+            return self.merged.insert(ranked, entry)
         self.unmerged = self.unmerged or _Node()
-        return self.unmerged.insert(rank, match, entry)
+        return self.unmerged.insert(ranked, entry)
 
     def find(self, path: CanonicalPath) -> list[_Leaf[T]]:
         found = self.merged.find(path.segments)
@@ -188,9 +197,9 @@ class Router(Generic[T]):
             entries, key=lambda entry: (-entry.priority, entry.pattern.specificity, entry.name)
         )
         for rank, entry in enumerate(ordered):
-            match = Match(Result.FULL, entry.route, keeps_slashes=not entry.merge_slashes)
+            ranked = rank, Match(Result.FULL, entry.route, keeps_slashes=not entry.merge_slashes)
             for site in router._sites_of(entry.hosts):
-                site.insert(rank, match, entry)
+                site.insert(ranked, entry)
         return router
 
     def match(self, method: str, host: str, path: CanonicalPath) -> Match[T]:
@@ -241,12 +250,12 @@ class Router(Generic[T]):
         yield self._anywhere
 
 
-def _rank(ranked: tuple[int, Match[T]]) -> int:
+def _rank(ranked: _Ranked[T]) -> int:
     return ranked[0]
 
 
 def _best(leaves: list[_Leaf[T]], method: str) -> Match[T] | None:
-    best: tuple[int, Match[T]] | None = None
+    best: _Ranked[T] | None = None
     for leaf in leaves:
         found = leaf.by_method.get(method, leaf.otherwise)
         if found is not None and (best is None or found[0] < best[0]):

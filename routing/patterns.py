@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 
 from routing.errors import BadPath
 from routing.paths import CanonicalPath, canonical
@@ -90,11 +91,17 @@ def compile_pattern(text: str, *, merge_slashes: bool = True) -> Pattern:
     filled = ("x" if hole else piece for hole, piece in zip(holes, pieces, strict=True))
     literal = canonical_literal("/" + "/".join(filled), merge_slashes=merge_slashes)
     segments = tuple(
-        (Kind.REST if hole[2] else Kind.PARAMETER, hole[1]) if hole else (Kind.LITERAL, name)
+        _hole(Kind.REST if hole[2] else Kind.PARAMETER, hole[1]) if hole else (Kind.LITERAL, name)
         for hole, name in zip(holes, literal.segments, strict=True)
     )
     _refuse_misplaced(segments)
     return Pattern(text, segments)
+
+
+@lru_cache(maxsize=256)
+def _hole(kind: Kind, name: str) -> tuple[Kind, str]:
+    """One object for all routes with a parameter of this name."""
+    return kind, name
 
 
 def canonical_literal(text: str, *, merge_slashes: bool = True) -> CanonicalPath:

@@ -29,6 +29,7 @@ from runtime.notify import Watcher
 logger = logging.getLogger(__name__)
 
 Swap = Callable[[int, str, Table], None]
+Prepare = Callable[[Table], None]
 
 
 class Version(NamedTuple):
@@ -78,13 +79,21 @@ def build(document: bytes, last: Table | None = None) -> Table:
 class RevisionWatcher:
     """Keeps a worker on the current revision.
 
-    ``swap(number, sha256, table)`` is called on the loop, once for each revision taken over.
+    ``swap(number, sha256, table)`` is called on the loop, once for each revision taken over,
+    ``prepare(table)`` before it in the thread that has built the table.
     """
 
-    def __init__(self, database: DatabaseThread, directory: Path, swap: Swap) -> None:
+    def __init__(
+        self,
+        database: DatabaseThread,
+        directory: Path,
+        swap: Swap,
+        prepare: Prepare = lambda _: None,
+    ) -> None:
         self._database = database
         self._directory = directory
         self._swap = swap
+        self._prepare = prepare
         self._version: Version | None = None
         self._table: Table | None = None
 
@@ -131,10 +140,15 @@ class RevisionWatcher:
         version = Version(published.number, published.sha256)
         if version == self._version:
             return
-        table = await asyncio.to_thread(build, published.document, self._table)
+        table = await asyncio.to_thread(self._built, published.document)
         self._swap(version.number, version.sha256, table)
         self._version, self._table = version, table
         try:
             await asyncio.to_thread(lastgood.save, self._directory, published)
         except OSError:
             logger.exception("the last good document could not be written")
+
+    def _built(self, document: bytes) -> Table:
+        table = build(document, self._table)
+        self._prepare(table)
+        return table

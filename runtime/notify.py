@@ -18,10 +18,8 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from redis.exceptions import RedisError
-
-from runtime import redis as stores
 from runtime.database import DatabaseThread
+from runtime.redis_place import channel, configured
 from runtime.tasks import Pauses, TaskOwner, repeat
 
 logger = logging.getLogger(__name__)
@@ -44,8 +42,18 @@ def announce(topic: str) -> None:
         here = tuple(_awake)
     for watcher in here:
         watcher.wake(topic)
+    if configured():
+        _tell_others(topic)
+
+
+def _tell_others(topic: str) -> None:
+    # Here, not above: where there is no Redis, its library is 6 MB of each process.
+    from redis.exceptions import RedisError
+
+    from runtime import redis as stores
+
     try:
-        stores.publish(stores.channel(topic), b"")
+        stores.publish(channel(topic), b"")
     except (RedisError, OSError):
         logger.exception("could not announce %s over Redis; it is left to polling", topic)
 
@@ -59,7 +67,11 @@ async def listen(
 
     A subscription that breaks is made anew, *failed* being told; what was said meanwhile is lost.
     """
-    channels = [stores.channel(name) for name in topics]
+    from redis.exceptions import RedisError
+
+    from runtime import redis as stores
+
+    channels = [channel(name) for name in topics]
     pauses = Pauses(_FIRST_PAUSE, _LONGEST_PAUSE)
     while True:
         try:
@@ -121,7 +133,7 @@ class Watcher:
         """Begin to watch, as tasks of *owner*."""
         self._loop = asyncio.get_running_loop()
         owner.start("watcher", self._poll)
-        if stores.configured():
+        if configured():
             owner.start("watcher subscription", self._subscribe)
 
     @property

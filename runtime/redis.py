@@ -2,22 +2,20 @@
 
 redis-py's own defaults are wrong on a request path: a pool that raises when it is empty, ten
 retries of a command that may have run, timeouts of seconds. Here a command is sent once and given
-up after a fraction of a second; what that means is the caller's to say. Where Redis is stands in
-Django's settings, ``REDIS`` (see :class:`Place`). Leans on redis-py and ``django.conf``.
+up after a fraction of a second; what that means is the caller's to say. Leans on redis-py, which a
+process without a Redis need not load: where Redis is, if anywhere, :mod:`runtime.redis_place` says.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from random import choice
 from typing import Any
 from urllib.parse import quote
 
 import redis
-from django.conf import settings
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
@@ -26,6 +24,9 @@ from redis.cluster import ClusterNode as BlockingNode
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisClusterException, RedisError
 from redis.retry import Retry as SyncRetry
+
+from runtime.redis_place import DEFAULT_TIMEOUT, MOST_CONNECTIONS, configured, place
+from runtime.redis_place import Place as Place
 
 Client = Redis | RedisCluster
 BlockingClient = redis.Redis | redis.RedisCluster
@@ -37,42 +38,13 @@ FAILURES = (RedisError, RedisClusterException, OSError, RuntimeError)
 """What a command of an asynchronous client raises when Redis is away. uvloop says ``RuntimeError``
 of a connection that is lost in the moment in which it is opened."""
 
-DEFAULT_TIMEOUT = 0.1
-_MOST_CONNECTIONS = 50
 _SILENCE = 30.0
 """Seconds without a message after which a subscription asks whether Redis is still there."""
 _SUBSCRIBE_SECONDS = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where Redis is: a URL, or the ``host:port`` nodes of a Redis Cluster. Times in seconds.
-
-    ``prefix`` begins every key and channel.
-    """
-
-    url: str = field(default="", repr=False)
-    cluster_nodes: tuple[str, ...] = ()
-    password: str = field(default="", repr=False)
-    """Of the cluster; a URL carries its own."""
-    timeout: float = DEFAULT_TIMEOUT
-    max_connections: int = _MOST_CONNECTIONS
-    prefix: str = "gateway:"
-
-
-def place() -> Place:
-    """Where the settings say Redis is: ``REDIS``, a mapping of the fields of :class:`Place`."""
-    return Place(**getattr(settings, "REDIS", None) or {})
-
-
-def configured() -> bool:
-    """Whether there is a Redis at all."""
-    here = place()
-    return bool(here.url or here.cluster_nodes)
-
-
 def connect(
-    url: str, *, timeout: float = DEFAULT_TIMEOUT, max_connections: int = _MOST_CONNECTIONS
+    url: str, *, timeout: float = DEFAULT_TIMEOUT, max_connections: int = MOST_CONNECTIONS
 ) -> Redis:
     """A client of the Redis at *url*. Connects when first used; ``aclose()`` it.
 
@@ -90,7 +62,7 @@ def connect_cluster(
     *,
     password: str = "",
     timeout: float = DEFAULT_TIMEOUT,
-    max_connections: int = _MOST_CONNECTIONS,
+    max_connections: int = MOST_CONNECTIONS,
 ) -> RedisCluster:
     """A client of the Redis Cluster that *nodes* (``host:port``) belong to; ``initialize()`` it at
     start, so that no request waits for the map of its slots.
@@ -124,11 +96,6 @@ def blocking_client(here: Place | None = None) -> BlockingClient:
         nodes = [_blocking_node(*_host_and_port(node)) for node in here.cluster_nodes]
         return redis.RedisCluster(startup_nodes=nodes, password=here.password or None, **options)
     return redis.Redis.from_url(here.url, **options)
-
-
-def channel(topic: str) -> str:
-    """The channel that *topic* is announced on."""
-    return f"{place().prefix}{topic}"
 
 
 def publish(name: str, message: bytes) -> None:

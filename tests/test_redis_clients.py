@@ -10,6 +10,7 @@ from pytest_django import Settings
 from redis.exceptions import RedisError
 
 from runtime import redis as stores
+from runtime.redis_place import Place, channel, configured
 from tests.servers import Server
 
 
@@ -70,7 +71,7 @@ async def test_more_callers_than_connections_wait_for_their_turn(redis_server: S
 @pytest.mark.services
 async def test_what_is_published_is_received(redis_server: Server, settings: Settings) -> None:
     settings.REDIS = {"url": redis_server.url, "prefix": "here:", "timeout": 5}
-    name = stores.channel("revision")
+    name = channel("revision")
     received = stores.messages([name])
     first = asyncio.ensure_future(anext(received))
     while not first.done():
@@ -82,10 +83,10 @@ async def test_what_is_published_is_received(redis_server: Server, settings: Set
 
 def test_without_redis_nothing_is_published(settings: Settings) -> None:
     settings.REDIS = {}
-    assert not stores.configured()
+    assert not configured()
     stores.publish("revision", b"7")
 
 
 def test_passwords_are_not_shown() -> None:
-    place = stores.Place(url="redis://:secret@host", password="secret")
+    place = Place(url="redis://:secret@host", password="secret")
     assert "secret" not in repr(place)

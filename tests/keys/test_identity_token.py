@@ -12,7 +12,8 @@ from keys.caller import Caller
 from keys.credentials import CredentialKind
 from keys.errors import InvalidToken
 from keys.identity_token import IdentitySigner
-from keys.key_ring import KeyRing, directory_of, store_key
+from keys.key_pairs import store_key
+from keys.key_ring import KeyRing, directory_of
 from keys.tokens import TokenVerifier
 from proxying.errors import RouteMisconfigured
 from proxying.exchange import Bytes, Exchange

@@ -21,7 +21,8 @@ from audit.models import AuditEntry
 from gateway_project.variables import ALGORITHMS as CONFIGURABLE
 from keys.errors import InvalidToken, UnusableKey
 from keys.issuer import Holder, Issuer
-from keys.key_ring import KeyRing, directory_of, store_key, stored_keys, superseded
+from keys.key_pairs import store_key, stored_keys, superseded
+from keys.key_ring import KeyRing, directory_of
 from keys.signatures import ALGORITHMS
 from keys.signing_keys import PrivateKey, generate_rsa_key_pair
 from keys.tokens import TokenVerifier

@@ -10,9 +10,11 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from hypothesis import example, given, strategies
 
+from keys.ciphers import refuse_public
 from keys.errors import UnusableKey
-from keys.signatures import VerificationKey
+from keys.signatures import VerificationKey, is_plain
 from keys.signing_keys import generate_rsa_key_pair, load_private_key, load_public_key
 from keys.tokens import TokenVerifier, only_key
 from tests.keys.forge import CLAIMS, NOW, SECRET
@@ -35,6 +37,11 @@ def der(public: str) -> bytes:
     return load_public_key(public).public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
+
+
+def armoured(content: bytes) -> str:
+    """*content* as base64 without lines."""
+    return base64.b64encode(content).decode()
 
 
 EC_P256 = pem(ec.generate_private_key(ec.SECP256R1()))
@@ -99,7 +106,7 @@ def test_every_algorithm_verifies_what_it_signed(algorithm: str, key: str) -> No
         ("HS256", ""),
         ("HS256", PUBLIC),
         ("HS256", PRIVATE),
-        ("HS256", base64.b64encode(der(PUBLIC)).decode()),
+        ("HS256", armoured(der(PUBLIC))),
         ("HS256", JWK),
         ("HS512", "ssh-rsa AAAAB3NzaC1yc2E"),
         ("RS256", SECRET),
@@ -115,6 +122,30 @@ def test_every_algorithm_verifies_what_it_signed(algorithm: str, key: str) -> No
 def test_a_key_that_does_not_fit_its_algorithm_is_refused(algorithm: str, key: str) -> None:
     with pytest.raises(UnusableKey):
         VerificationKey.load(algorithm, key)
+
+
+FORMS = (
+    "0\x03\x02\x01\x01",
+    "MAMCAQE",
+    "ssh-rsa ",
+    "-----BEGIN PUBLIC KEY-----\n",
+    '{"kty":"oct"}',
+    "[",
+)
+
+
+@given(strategies.lists(strategies.sampled_from(FORMS) | strategies.text(max_size=9)).map("".join))
+@example(armoured(PUBLIC.encode()))
+@example(armoured(JWK.encode()))
+@example(armoured(b"ssh-rsa AAAAB3NzaC1yc2E"))
+def test_a_secret_without_a_closer_look_would_pass_one(secret: str) -> None:
+    for text in (secret, armoured(secret.encode())):
+        if is_plain(text):
+            refuse_public("HS256", text)
+
+
+def test_a_usual_secret_needs_no_closer_look() -> None:
+    assert is_plain(SECRET)
 
 
 def test_no_representation_shows_the_key() -> None:

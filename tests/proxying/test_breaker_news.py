@@ -14,12 +14,14 @@ from pytest_django import Settings
 from redis.asyncio import Redis
 
 from proxying.breaker import State
-from proxying.breaker_news import TOPIC, BreakerNews
+from proxying.breaker_news import BreakerNews
 from proxying.breakers import Transition
 from proxying.models import BreakerOverride
+from proxying.orders import TOPIC
 from routing.models import Service, ServiceInstance
 from runtime import redis as stores
 from runtime.database import DatabaseThread
+from runtime.redis_place import channel
 from runtime.tasks import TaskOwner
 from tests.faults.waiting import eventually
 from tests.proxying.test_sharing import KEY, Worker
@@ -51,7 +53,7 @@ async def _until(worker: Worker, state: State) -> None:
 
 def _listeners() -> int:
     with stores.blocking_client() as client:
-        return int(client.pubsub_numsub(stores.channel(TOPIC))[0][1])
+        return int(client.pubsub_numsub(channel(TOPIC))[0][1])
 
 
 async def test_a_breaker_opens_in_every_worker_without_a_look_at_the_database(
@@ -94,7 +96,7 @@ async def test_an_order_is_announced_once_it_is_committed(
     await ServiceInstance.objects.acreate(service=service, url=KEY[1])
     order = BreakerOverride(service=KEY[0], instance=KEY[1])
     async with Redis.from_url(redis_server.url) as client, client.pubsub() as heard:
-        await heard.subscribe(stores.channel(TOPIC))
+        await heard.subscribe(channel(TOPIC))
         await heard.get_message(timeout=5)
         for give in (partial(order.order, "open"), order.delete):
             await sync_to_async(give)()

@@ -9,9 +9,9 @@ import pytest
 from pytest_django import Settings
 from redis.asyncio import Redis
 
-from runtime import redis as stores
 from runtime.database import DatabaseThread
 from runtime.notify import Watcher, announce
+from runtime.redis_place import channel
 from runtime.tasks import TaskOwner
 from tests.servers import Server
 
@@ -167,7 +167,7 @@ async def test_redis_wakes_the_watchers_of_other_nodes(
         heard = 0
         while not heard:
             await asyncio.sleep(SOON)
-            heard = await client.publish(stores.channel("topic"), b"")
+            heard = await client.publish(channel("topic"), b"")
         await source.until(1, 2)
 
 
@@ -177,7 +177,7 @@ async def test_an_announcement_is_published_to_redis(
 ) -> None:
     settings.REDIS = {"url": redis_server.url, "prefix": "announcement:"}
     async with Redis.from_url(redis_server.url) as client, client.pubsub() as pubsub:
-        await pubsub.subscribe(stores.channel("topic"))
+        await pubsub.subscribe(channel("topic"))
         await pubsub.get_message(timeout=10)
         await asyncio.to_thread(announce, "topic")
         message = await pubsub.get_message(timeout=10)

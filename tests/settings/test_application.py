@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from pytest_django import Settings as DjangoSettings
 
-from gateway_project.asgi import Application
+from gateway_project.application import Application
 from gateway_project.node import Node
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 from django.conf import settings as django_settings
 
 from gateway_project.checks import check_settings
-from keys.key_ring import store_key
+from keys.key_pairs import store_key
 
 
 def private_key(password: bytes = b"") -> str:

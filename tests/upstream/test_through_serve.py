@@ -82,6 +82,8 @@ def gateway(
     gateway = new_gateway(tmp_path_factory.mktemp("streams"))
     gateway.apply(CONFIGURATION.format(played=listener.getsockname()[1], crowd=crowd.url))
     with gateway.serving():
+        # The workers serve sooner than the control plane has loaded everything.
+        assert gateway.request("GET", "/admin/").status in (302, 400)
         yield gateway
 
 

@@ -21,14 +21,8 @@ from django.db import Error
 from audit.recorder import acting_as, record
 from keys.durations import parse_duration
 from keys.issuers import ASYMMETRIC
-from keys.key_ring import (
-    CACHED_SECONDS,
-    StoredKey,
-    directory_of,
-    store_key,
-    stored_keys,
-    superseded,
-)
+from keys.key_pairs import StoredKey, store_key, stored_keys, superseded
+from keys.key_ring import CACHED_SECONDS, directory_of
 from keys.signing_keys import PrivateKey, generate_rsa_key_pair, load_private_key
 
 _ACTOR: Final = "generate_keys"
