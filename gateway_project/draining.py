@@ -62,10 +62,11 @@ class DrainingServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Be ready for the supervisor's signal too; where there is a fast path, it accepts."""
         favour_requests()
-        fast = sockets is not None and not self.config.is_ssl and self.config.loaded_app.is_fast
-        await super().startup([] if fast else sockets)
-        if fast and self.started:
-            await self._start_fast_path(sockets or [])
+        tls = self.config.is_ssl
+        ours = sockets is not None and (tls or self.config.loaded_app.is_fast)
+        await super().startup([] if ours else sockets)
+        if ours and self.started:
+            await (self._listen if tls else self._start_fast_path)(sockets or [])
         signal.signal(_RETIRE, self.handle_exit)
 
     async def _start_fast_path(self, sockets: list[socket.socket]) -> None:
@@ -80,10 +81,21 @@ class DrainingServer(uvicorn.Server):
         self.server_state.fast_path = self._fast_path
 
     async def _listen(self, sockets: list[socket.socket]) -> None:
-        """Accept here, as uvicorn does where there is no fast path."""
+        """Accept here, as uvicorn does where there is no fast path. A client has as long for its
+        handshake (uvicorn: a minute) as for a head.
+        """
         loop = asyncio.get_running_loop()
+        from proxying.admission import Patience  # not before the settings: it may be compiled
+
+        tls = self.config.ssl
         self.servers += [
-            await loop.create_server(self._connection, sock=sock, backlog=self.config.backlog)
+            await loop.create_server(
+                self._connection,
+                sock=sock,
+                backlog=self.config.backlog,
+                ssl=tls,
+                ssl_handshake_timeout=None if tls is None else Patience().header,
+            )
             for sock in sockets
         ]
 

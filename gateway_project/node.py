@@ -112,6 +112,8 @@ class Node:
             bounds=FastPathBounds(
                 client_first=self.gateway.bounds.patience.header,
                 client_idle=self.gateway.bounds.patience.idle,
+                longest_head=self.gateway.bounds.header_block,
+                longest_target=self.gateway.bounds.target,
                 redis_timeout=place().timeout,
             ),
             write_lines=(request_log if access_log.is_wanted(self._settings.log_level) else None),

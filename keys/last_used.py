@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from itertools import islice
 
 from runtime.database import DatabaseThread
 from runtime.tasks import repeat
@@ -60,7 +61,7 @@ class LastUsed:
         try:
             async with asyncio.timeout(_FLUSH_SECONDS):
                 while times:
-                    batch = dict(list(times.items())[:_BATCH])
+                    batch = dict(islice(times.items(), _BATCH))
                     await self._database.run(self._write, batch)
                     for key_id in batch:
                         del times[key_id]

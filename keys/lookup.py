@@ -310,7 +310,7 @@ class KeyLookup:
             if generation == self._generation:
                 self._absent.put(digest, value=True)
         else:
-            self._entries.put(digest, _Entry(record, generation, began))
+            self._entries.put(record.digest, _Entry(record, generation, began))
 
 
 async def _deliver(asked: _Waiting, records: Mapping[str, KeyRecord]) -> None:

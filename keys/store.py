@@ -9,12 +9,12 @@ not be safe to use (edited past the models' validation) is given as good nowhere
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 
 from django.db import connections, router
-from django.db.models import Case, DateTimeField, F, Q, Value, When
 
 from keys.caller import Caller, KeyRecord
 from keys.claims import is_plain
@@ -22,6 +22,7 @@ from keys.credentials import CredentialKind
 from keys.models import ApiKey, KeyEpoch
 from keys.policies import policies_of
 from runtime.networks import Network, parse_networks
+from runtime.transactions import repeated
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +82,7 @@ def _marks_query(using: str, size: int) -> str:
     return str(compiler.as_sql()[0])
 
 
+@repeated
 def write_last_used(times: Mapping[int, float]) -> None:
     """Store last uses (key id to epoch seconds), never going back in time; one statement.
 
@@ -89,15 +91,26 @@ def write_last_used(times: Mapping[int, float]) -> None:
     """
     if not times:
         return
-    moments = {key_id: datetime.fromtimestamp(when, UTC) for key_id, when in times.items()}
-    never = Q(last_used_at__isnull=True)
-    newer = [
-        When(Q(pk=key_id) & (never | Q(last_used_at__lt=moment)), then=Value(moment))
-        for key_id, moment in moments.items()
+    using = router.db_for_write(ApiKey)
+    adapt = connections[using].ops.adapt_datetimefield_value
+    moments = {key_id: adapt(datetime.fromtimestamp(when, UTC)) for key_id, when in times.items()}
+    newer = [value for key_id, moment in moments.items() for value in (key_id, moment, moment)]
+    with connections[using].cursor() as cursor:
+        cursor.execute(_last_used_query(using, len(moments)), [*newer, *moments])
+
+
+@lru_cache(maxsize=8)
+def _last_used_query(using: str, size: int) -> str:
+    """What :func:`write_last_used` sends to the database *using* for so many keys."""
+    quoted = connections[using].ops.quote_name
+    pk, last = quoted("id"), quoted("last_used_at")
+    newer = f"WHEN {pk} = %s AND ({last} IS NULL OR {last} < %s) THEN %s"
+    words = [
+        *("UPDATE", quoted(ApiKey._meta.db_table), "SET", last, "= CASE"),
+        *[newer] * size,
+        *("ELSE", last, "END WHERE", pk, "IN", f"({', '.join(['%s'] * size)})"),
     ]
-    ApiKey.objects.filter(pk__in=moments).update(
-        last_used_at=Case(*newer, default=F("last_used_at"), output_field=DateTimeField())
-    )
+    return " ".join(words)
 
 
 def _record(row: ApiKey, policy: object, mark: int) -> KeyRecord:
@@ -119,13 +132,13 @@ def _record(row: ApiKey, policy: object, mark: int) -> KeyRecord:
 
 
 def _caller(row: ApiKey, policy: object) -> Caller:
-    name = row.consumer.name
+    name = sys.intern(row.consumer.name)  # There may be thousands of keys of it in memory.
     if not is_plain(name):
         raise ValueError("its consumer's name cannot be a header")
     return Caller(
         kind=CredentialKind.API_KEY,
         user_id=name,
-        identity=f"consumer:{name}",
+        identity=sys.intern(f"consumer:{name}"),
         consumer=name,
         roles=_header_items(row.roles or row.consumer.roles),
         permissions=_header_items(row.permissions or row.consumer.permissions),

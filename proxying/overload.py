@@ -20,18 +20,23 @@ if TYPE_CHECKING:
 
 Begin = Callable[[], "Attempt | None"]
 """Begins an attempt, or says that there is still no place; raises ``ProxyError``."""
+_LOOK_SECONDS = 0.01
+"""Between two looks for a place that nobody tells of: what the fast path gives back."""
 
 
 class Gate:
     """Counts the attempts of one service that are under way. One event loop's."""
 
-    __slots__ = ("_waiting", "in_flight", "service", "spec")
+    __slots__ = ("_look", "_waiting", "in_flight", "queue_began", "service", "spec")
 
     def __init__(self, service: str, spec: OverloadSpec) -> None:
         self.service = service
         self.spec = spec
         self.in_flight = 0
+        self.queue_began: Callable[[], None] | None = None
+        """Told when somebody waits where nobody did."""
         self._waiting: deque[tuple[Begin, asyncio.Future[Attempt]]] = deque()
+        self._look: asyncio.TimerHandle | None = None
 
     @property
     def queued(self) -> int:
@@ -48,9 +53,14 @@ class Gate:
         """The attempt, once there is a place; raises ``Overloaded``, or what *begin* raises."""
         if len(self._waiting) >= self.spec.max_queued:
             raise Overloaded(self.service)
-        turn: asyncio.Future[Attempt] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[Attempt] = loop.create_future()
         place = (begin, turn)
         self._waiting.append(place)
+        if self._look is None:
+            self._look = loop.call_later(_LOOK_SECONDS, self._look_for_place, loop)
+        if len(self._waiting) == 1 and self.queue_began is not None:
+            self.queue_began()
         given = False
         try:
             async with asyncio.timeout(self.spec.queue_timeout):
@@ -70,6 +80,15 @@ class Gate:
     def leave(self) -> None:
         """One less; whoever waits may have its place."""
         self.in_flight -= 1
+        self._serve_queue()
+
+    def _look_for_place(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._look = None
+        self._serve_queue()
+        if self._waiting:
+            self._look = loop.call_later(_LOOK_SECONDS, self._look_for_place, loop)
+
+    def _serve_queue(self) -> None:
         while self._waiting:
             begin, turn = self._waiting[0]
             if not turn.done() and not _give(begin, turn):

@@ -143,6 +143,7 @@ class Upstreams:
     def _gate(self, plan: ServicePlan) -> Gate:
         gate = self._gates.get(plan.name) or Gate(plan.name, plan.spec.overload)
         gate.spec = plan.spec.overload
+        gate.queue_began = self.tell
         return gate
 
 

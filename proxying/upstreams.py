@@ -136,8 +136,12 @@ class Upstream:
 
     @property
     def is_out(self) -> bool:
-        """Whether the breaker of the service as a whole keeps requests from it."""
-        return self.breaker is not None and self.breaker.state is not State.CLOSED
+        """Whether the breaker of the service as a whole keeps requests from it, or a queue: it is
+        served in order, so nobody is to pass it by.
+        """
+        return bool(self.gate.queued) or (
+            self.breaker is not None and self.breaker.state is not State.CLOSED
+        )
 
     def begin(self, exchange: Exchange, clock: Clock) -> Attempt | None:
         """The first attempt; ``None``: it has to :meth:`wait`.

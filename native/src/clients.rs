@@ -48,11 +48,11 @@ impl Client {
         Asked { head: &self.input, request: &self.request, peer: &self.peer, port: self.port }
     }
 
-    /// Whether its exchange has waited for as long as it may here.
-    pub fn is_late(&self, now: f64) -> bool {
+    /// Until when its exchange may wait here.
+    pub fn deadline(&self) -> f64 {
         match &self.stage {
-            Stage::Connecting(journey) | Stage::Answering(journey, _) => now > journey.deadline,
-            Stage::Idle | Stage::Spending(_) => false,
+            Stage::Connecting(journey) | Stage::Answering(journey, _) => journey.deadline,
+            Stage::Idle | Stage::Spending(_) => f64::INFINITY,
         }
     }
 }

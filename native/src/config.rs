@@ -114,6 +114,10 @@ pub struct Config {
     pub redis_timeout: f64,
     /// Connections to one instance.
     pub most_connections: usize,
+    /// Longer heads of requests are left to Python, which refuses them.
+    pub longest_head: usize,
+    /// So are longer targets.
+    pub longest_target: usize,
     /// Larger bodies are left to Python.
     pub largest_body: usize,
     /// What a request id begins with.
@@ -149,6 +153,8 @@ impl Config {
             upstream_idle: m.f64(),
             redis_timeout: m.f64(),
             most_connections: m.u32() as usize,
+            longest_head: m.u32() as usize,
+            longest_target: m.u32() as usize,
             largest_body: m.u32() as usize,
             process: m.bytes(),
             via: m.bytes(),

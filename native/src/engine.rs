@@ -29,7 +29,9 @@ use crate::upstreams::{Pool, Upstream};
 const BUFFER: usize = 64 << 10;
 const AT_ONCE: usize = 256;
 const ACCEPTS: usize = 64;
+/// Between two looks at what is overdue: as a rule, and at least.
 const TICK: f64 = 0.05;
+const SOONEST: f64 = 0.005;
 
 /// What Python tells the engine: the first byte of the message (proxying/fastpath/messages.py).
 mod command {
@@ -58,6 +60,8 @@ pub struct Engine {
     pub(crate) pools: HashMap<u32, Pool>,
     redis: Option<Redis>,
     retiring: bool,
+    /// When to look for what is overdue.
+    pub(crate) next_look: f64,
     ids: Ids,
     pub(crate) buffer: Vec<u8>,
     pub(crate) output: Vec<u8>,
@@ -82,6 +86,7 @@ impl Engine {
             pools: HashMap::new(),
             redis: None,
             retiring: false,
+            next_look: 0.0,
             buffer: vec![0; BUFFER],
             output: Vec::new(),
             key: Vec::new(),
@@ -91,16 +96,15 @@ impl Engine {
     /// Serve until told to retire.
     pub fn run(mut self) {
         let mut ready = [Ready { events: 0, token: 0 }; AT_ONCE];
-        let mut swept = 0.0;
         while !(self.retiring && self.clients.is_empty()) {
-            let events = self.poll.wait(&mut ready, (TICK * 1000.0) as i32);
+            let most = (self.next_look - self.clock.now).clamp(0.0, TICK);
+            let events = self.poll.wait(&mut ready, (most * 1000.0).ceil() as i32);
             let now = self.clock.look();
             for event in events.iter().copied() {
                 self.handle(event.token, event.events);
             }
             self.spend();
-            if now >= swept + TICK {
-                swept = now;
+            if now >= self.next_look {
                 self.sweep(now);
             }
         }
@@ -281,7 +285,7 @@ impl Engine {
     /// Read what came; whether it is a plain request.
     fn is_plain(&mut self, token: u64) -> bool {
         let Some(client) = self.clients.get(token) else { return false };
-        request::read(&client.input, &self.config.names, &mut client.request).is_some()
+        request::read(&client.input, &self.config, &mut client.request).is_some()
     }
 
     /// Give a client to Python for what cannot be learnt: after a few of those it stays there.
@@ -399,9 +403,18 @@ impl Engine {
         for token in self.clients.tokens(gone) {
             self.clients.remove(token);
         }
-        for token in self.clients.tokens(|client| client.is_late(now)) {
+        let mut next = now + TICK;
+        let is_late = |client: &Client| {
+            let deadline = client.deadline();
+            if deadline > now {
+                next = next.min(deadline);
+            }
+            deadline <= now
+        };
+        for token in self.clients.tokens(is_late) {
             self.hand(token);
         }
+        self.next_look = next.max(now + SOONEST);
         let idle = self.config.upstream_idle;
         for token in
             self.upstreams.tokens(|one| one.client.is_none() && now > one.idle_since + idle)

@@ -4,9 +4,9 @@
 //! everything else that Python is to read it. What it takes, Python would take with the same
 //! meaning (`tests/fastpath/test_requests.py` holds the two together); what it doubts, it leaves.
 
-use crate::config::{Fate, Names};
+use crate::config::{Config, Fate};
 
-/// Longer heads are left to Python.
+/// Longer heads are left to Python, whatever it accepts.
 const LONGEST_HEAD: usize = 8192;
 const MOST_LINES: usize = 64;
 const LONGEST_ID: usize = 64;
@@ -49,9 +49,9 @@ fn span(start: usize, end: usize) -> Span {
 
 /// Read `input` into `request`; `None` when Python is to read it: it is not whole, not alone, or
 /// not plain.
-pub fn read(input: &[u8], names: &Names, request: &mut Request) -> Option<()> {
+pub fn read(input: &[u8], config: &Config, request: &mut Request) -> Option<()> {
     // Every scan below stops at a CR at the latest, so none runs past this end.
-    if input.len() > LONGEST_HEAD || !input.ends_with(BLANK) {
+    if input.len() > LONGEST_HEAD.min(config.longest_head) || !input.ends_with(BLANK) {
         return None;
     }
     request.length = input.len();
@@ -60,6 +60,9 @@ pub fn read(input: &[u8], names: &Names, request: &mut Request) -> Option<()> {
     request.authorization = None;
     request.id = None;
     let mut place = read_line(input, request)?;
+    if (request.query.1 - request.path.0) as usize > config.longest_target {
+        return None;
+    }
     let mut lines = 0;
     let mut hosts = 0;
     while &input[place..] != b"\r\n" {
@@ -69,7 +72,7 @@ pub fn read(input: &[u8], names: &Names, request: &mut Request) -> Option<()> {
         if lines > MOST_LINES {
             return None;
         }
-        match names.request_fate(at(input, name)) {
+        match config.names.request_fate(at(input, name)) {
             Fate::Kept => request.kept.push((name, value)),
             Fate::Dropped => {}
             Fate::Host => {

@@ -72,9 +72,9 @@ impl<T> Slab<T> {
     }
 
     /// Every token of which `which` is true.
-    pub fn tokens(&self, which: impl Fn(&T) -> bool) -> Vec<u64> {
+    pub fn tokens(&self, mut which: impl FnMut(&T) -> bool) -> Vec<u64> {
         let found = self.places.iter().enumerate().filter_map(|(index, (generation, thing))| {
-            let wanted = thing.as_ref().is_some_and(&which);
+            let wanted = thing.as_ref().is_some_and(&mut which);
             wanted.then(|| token(self.kind, *generation, index as u32))
         });
         found.collect()

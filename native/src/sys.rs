@@ -85,6 +85,15 @@ impl Fd {
         })
     }
 
+    /// Whether nothing is here to be received, not even the end.
+    pub fn is_silent(&self) -> bool {
+        let mut byte = 0u8;
+        let flags = NON_BLOCKING_CALL | PEEK;
+        // SAFETY: the buffer is one byte.
+        let result = checked(unsafe { recv(self.0, (&mut byte as *mut u8).cast(), 1, flags) });
+        matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
     /// Send as much of `data` as there is room for. Never blocks, raises no signal.
     pub fn send(&self, data: &[u8]) -> io::Result<usize> {
         // SAFETY: the data is valid for its length.
@@ -129,6 +138,7 @@ impl Drop for Fd {
 }
 
 const NON_BLOCKING_CALL: c_int = 0x40;
+const PEEK: c_int = 0x02;
 
 fn blank() -> (SocketAddress, u32) {
     (SocketAddress { family: 0, content: [0; 126] }, 128)

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io::ErrorKind;
 
 use crate::answer::{Answer, Progress};
-use crate::clients::Stage;
+use crate::clients::{Client, Stage};
 use crate::codec::Writer;
 use crate::engine::Engine;
 use crate::journey::{Asked, Ended, Journey};
@@ -13,6 +13,8 @@ use crate::sys::{Fd, BROKEN, PEER_ENDED};
 
 /// So much before its time is up a request goes to Python, which knows what that means.
 const MARGIN: f64 = 0.005;
+/// So long an answer may be on its way; a slower one is passed on by Python as it comes.
+const PATIENCE: f64 = 0.02;
 const MOST_WAITING: usize = 1024;
 
 /// A connection to an instance.
@@ -141,6 +143,11 @@ impl Engine {
         let Some(upstream) = self.upstreams.get(upstream_token) else {
             return false;
         };
+        if upstream.used && !upstream.fd.is_silent() {
+            // It has ended, or what came behind its last answer would be taken for the next one.
+            self.drop_upstream(upstream_token);
+            return false;
+        }
         let Some(client) = self.clients.get(client_token) else {
             return false;
         };
@@ -209,9 +216,18 @@ impl Engine {
         match upstream.answer.read(&upstream.input, &self.config) {
             // Its end came with what was read last: there will be no other event.
             Progress::Partial if upstream.ended => self.hand(client),
-            Progress::Partial => {}
+            Progress::Partial => self.wait_for_rest(client),
             Progress::Whole => self.finish(client, token),
             Progress::Doubtful => self.hand(client),
+        }
+    }
+
+    /// An answer has begun; Python has it soon unless the rest is here by then.
+    fn wait_for_rest(&mut self, client: u64) {
+        let due = self.clock.now + PATIENCE;
+        if let Some(Client { stage: Stage::Answering(journey, _), .. }) = self.clients.get(client) {
+            journey.deadline = journey.deadline.min(due);
+            self.next_look = self.next_look.min(journey.deadline);
         }
     }
 

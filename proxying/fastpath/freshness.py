@@ -1,8 +1,8 @@
 """Keys the engine knows, looked at anew each minute: what changed past the models is seen too.
 
 A key is remembered by ``keys.lookup`` for a minute before it is fetched again; the engine does not
-ask, so it is asked for here, many keys in one round trip. There may be a hundred thousand: of each
-only the digest and the mark of what was read are kept, and only the mark is read again.
+ask, so it is asked for here, many keys in one round trip. There may be a hundred thousand: only the
+marks of what is stored are read again.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class Freshness:
     def __init__(self, read_marks: ReadMarks, changed: Callable[[], None]) -> None:
         self._read_marks = read_marks
         self._changed = changed
-        self._marks: dict[bytes, int] = {}
-        """By digest, which is 32 bytes."""
-        self._groups: deque[tuple[float, list[bytes]]] = deque()
+        self._known: dict[str, KeyRecord] = {}
+        """By digest."""
+        self._groups: deque[tuple[float, list[str]]] = deque()
         """Digests by when they were looked at, those looked at longest ago first."""
         self._outage = Outage(
             logger, "keys cannot be looked at anew: %s", "keys are looked at anew again"
@@ -45,21 +45,20 @@ class Freshness:
     @property
     def is_full(self) -> bool:
         """Whether there are as many keys as there may be."""
-        return len(self._marks) >= _MOST
+        return len(self._known) >= _MOST
 
     def note(self, record: KeyRecord) -> None:
         """The engine learns of a key that was looked at just now."""
-        digest = bytes.fromhex(record.digest)
-        if digest not in self._marks:
+        if record.digest not in self._known:
             now = time.monotonic()
             if not self._groups or now > self._groups[-1][0] + _LOOK or self._last_is_whole():
                 self._groups.append((now, []))
-            self._groups[-1][1].append(digest)
-        self._marks[digest] = record.mark
+            self._groups[-1][1].append(record.digest)
+        self._known[record.digest] = record
 
     def forget(self) -> None:
         """The engine knows no key any more."""
-        self._marks.clear()
+        self._known.clear()
         self._groups.clear()
 
     async def keep(self) -> None:
@@ -73,19 +72,19 @@ class Freshness:
     def _last_is_whole(self) -> bool:
         return len(self._groups[-1][1]) >= _AT_ONCE
 
-    async def _look_at(self, group: list[bytes]) -> bool:
+    async def _look_at(self, group: list[str]) -> bool:
         """Whether it could be done. Where not, no key counts as confirmed for long either."""
         began = time.monotonic()
-        asked = {digest.hex(): digest for digest in group}  # There may be more of it afterwards.
+        asked = [*group]  # There may be more of it afterwards.
         try:
-            marks = await self._read_marks([*asked])
+            marks = await self._read_marks(asked)
         except Error as error:
             self._outage.note_failure(error)
             return False
         self._outage.note_success()
         if not self._groups or self._groups[0][1] is not group:
             return True  # All was forgotten meanwhile.
-        if any(marks.get(name) != self._marks[digest] for name, digest in asked.items()):
+        if any(marks.get(digest) != self._known[digest].mark for digest in asked):
             self.forget()
             self._changed()
         else:

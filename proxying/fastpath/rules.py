@@ -60,6 +60,9 @@ class Bounds:
     client_first: float
     """For a client to ask for the first time."""
     client_idle: float
+    longest_head: int = 8192
+    """Of a request; with no more than these, its headers are within bounds, and its target is."""
+    longest_target: int = 8192
     upstream_idle: float = 55.0
     """Less than what the native transport keeps a connection for."""
     redis_timeout: float = 0.1
@@ -82,7 +85,8 @@ def configuration(bell: int, loads: int, instances: int, lines: bool, bounds: Bo
     writer.f64(bounds.client_first).f64(bounds.client_idle).f64(bounds.upstream_idle).f64(
         bounds.redis_timeout
     )
-    writer.u32(bounds.most_connections).u32(bounds.largest_body)
+    writer.u32(bounds.most_connections).u32(bounds.longest_head).u32(bounds.longest_target)
+    writer.u32(bounds.largest_body)
     writer.blob(secrets.token_hex(8).encode()).blob(VIA).i64(secrets.randbits(62))
     writer.blob(SCRIPT_DIGEST.encode()).blob(b"%d" % CLOCK_TOLERANCE)
     writer.list(BUCKETS, Writer.f64).i64(AUTHENTICATIONS.address("ok"))

@@ -25,10 +25,20 @@ services:
     timeout: {{first_byte: 0.5, read: 0.5, total: 5}}
     breaker: {{failure_threshold: 3, recovery: 1}}
     retry: {{attempts: 1}}
+  patient:
+    instances: [{{url: "{url}"}}]
+    timeout: {{first_byte: 30, read: 0.5, total: 60}}
+    breaker: null
+  narrow:
+    instances: [{{url: "{url}"}}]
+    breaker: null
+    overload: {{max_requests_per_instance: 2, queue_timeout: 5}}
   hopeful: {{instances: [{{url: "{url}"}}], breaker: null, retry: {{attempts: 2, backoff: 0}}}}
 routes:
   - {{name: open, path: "/open/{{rest:path}}", service: plain, auth_required: false}}
   - {{name: again, path: /again, service: hopeful, auth_required: false}}
+  - {{name: patient, path: /patient, service: patient, auth_required: false}}
+  - {{name: narrow, path: /narrow, service: narrow, auth_required: false}}
   - {{name: host, path: /host, service: hopeful, auth_required: false, preserve_host: true}}
   - {{name: keyed, path: "/keyed/{{rest:path}}", service: hopeful, auth: {{methods: [api_key]}}}}
   - name: limited
@@ -93,6 +103,8 @@ def gateway(directory: Path, upstream: Upstream, redis: Server, mode: str) -> Ga
             "REDIS_PREFIX": f"{directory}:",
             "LOG_FORMAT": "json",
             "DRAIN_ACCEPT_SECONDS": "1",
+            "MAX_HEADER_BYTES": "7000",
+            "MAX_TARGET_BYTES": "1000",
         },
     )
     made.apply(CONFIGURATION.format(url=upstream.url))

@@ -147,6 +147,64 @@ def test_a_request_is_sent_again_where_that_is_allowed(pair: Pair, upstream: Ups
     assert not answers
 
 
+def test_who_waits_for_a_place_gets_one_that_falls_free_here(
+    pair: Pair, upstream: Upstream
+) -> None:
+    """The instance takes two at once, which the fast path serves."""
+    free = threading.Event()
+
+    async def waiting(request: Received, reader: StreamReader, writer: StreamWriter) -> None:
+        await asyncio.to_thread(free.wait, 10)
+        writer.write(OK)
+
+    clients = [pair.on_the_fast_path("/narrow") for _ in range(4)]
+    upstream.script = waiting
+    try:
+        for client in clients[:2]:
+            client.send(head("/narrow"))
+        eventually(lambda: len(upstream.requests) == 4 + 2, seconds=5)
+        for client in clients[2:]:
+            client.send(head("/narrow"))
+        time.sleep(0.2)
+        began = time.monotonic()
+        free.set()
+        assert [client.read_reply().status for client in clients] == [200] * 4
+        assert time.monotonic() - began < 2
+    finally:
+        free.set()
+        for client in clients:
+            client.socket.close()
+
+
+def test_nobody_is_passed_by_in_the_queue(pair: Pair, upstream: Upstream) -> None:
+    """Four clients for two places, each asking again as soon as it is answered."""
+
+    async def slowly(request: Received, reader: StreamReader, writer: StreamWriter) -> None:
+        await asyncio.sleep(0.02)
+        writer.write(OK)
+
+    waits: list[float] = []
+    statuses: list[int] = []
+
+    def ask(client: RawClient) -> None:
+        until = time.monotonic() + 2
+        while (began := time.monotonic()) < until:
+            statuses.append(pair.ask(client, "/narrow")[0].status)
+            waits.append(time.monotonic() - began)
+
+    clients = [pair.on_the_fast_path("/narrow") for _ in range(4)]
+    upstream.script = slowly
+    threads = [threading.Thread(target=ask, args=(client,)) for client in clients]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for client in clients:
+        client.socket.close()
+    assert set(statuses) == {200}
+    assert max(waits) < 1
+
+
 def test_an_upstream_that_is_slow_costs_its_time_out(pair: Pair, upstream: Upstream) -> None:
     async def silent(request: Received, reader: StreamReader, writer: StreamWriter) -> None:
         await reader.read()

@@ -46,6 +46,7 @@ REQUESTS = {
     "a language beyond ASCII": ["X-Name: J\xfcrgen"],
     "another expectation": ["Expect: 100-continue"],
     "a long value": ["X-Long: " + "v" * 6000],
+    "more than the node accepts": ["X-Long: " + "v" * 7300],
     "a very long value": ["X-Long: " + "v" * 20_000],
 }
 ANSWERS = {
@@ -94,12 +95,14 @@ def _request(received: Received) -> bytes:
     return _CHANGING.sub(rb"\1", _PORT.sub(rb"\1", received.head))
 
 
-def _both(pair: Pair, target: str, *lines: str) -> tuple[list[object], list[bytes]]:
+def _both(
+    pair: Pair, target: str, *lines: str, query: str = ""
+) -> tuple[list[object], list[bytes]]:
     """Answers and requests: of the fast path, which knew such a request, and of Python."""
     answers, requests = [], []
     with pair.on_the_fast_path(target) as fast, RawClient(pair.slow.port) as slow:
         for client in (fast, slow):
-            reply, received = pair.ask(client, target, *lines)
+            reply, received = pair.ask(client, target + query, *lines)
             answers.append(_answer(reply))
             requests.append(_request(received))
     return answers, requests
@@ -117,6 +120,13 @@ def test_it_is_the_fast_path_that_serves(pair: Pair) -> None:
 @pytest.mark.parametrize("target", ["/open/a", "/host", "/again?x=1&y=%2F"])
 def test_the_upstream_is_told_the_same(pair: Pair, target: str, lines: list[str]) -> None:
     answers, requests = _both(pair, target, *lines)
+    assert requests[0] == requests[1]
+    assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize("size", [990, 1000, 2000])
+def test_a_target_is_as_long_as_the_node_accepts(pair: Pair, size: int) -> None:
+    answers, requests = _both(pair, "/again", query="?" + "q" * (size - len("/again")))
     assert requests[0] == requests[1]
     assert answers[0] == answers[1]
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from gateway_project import compiled
 from gateway_project.compiled import MODULES, State, fingerprint, install, source_of, stamp_file
 from gateway_project.declaring import SettingsError
+from gateway_project.env_files import PROJECT_DIRECTORY
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -53,6 +56,15 @@ def test_a_process_has_all_of_it_or_none(tmp_path: Path) -> None:
     assert proxying.gateway.__name__ in MODULES
     with pytest.raises(RuntimeError, match=r"imported too early: .*proxying\.gateway"):
         install("auto", stamped(tmp_path, fingerprint()))
+
+
+def test_what_a_worker_imports_before_its_settings_is_not_compiled() -> None:
+    """A process of ``serve`` finds the supervisor's modules before it knows what it runs."""
+    code = "import sys, gateway_project.serving; print(*sys.modules)"
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT_DIRECTORY, capture_output=True, check=True
+    )
+    assert not set(found.stdout.decode().split()) & set(MODULES)
 
 
 def _functions(module: str) -> list[_Function]:
