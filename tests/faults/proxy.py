@@ -52,6 +52,7 @@ class FaultyProxy:
 
     def __post_init__(self) -> None:
         self._loop = asyncio.new_event_loop()
+        self._loop.set_debug(False)  # Else a network would be slower than the gateway's patience.
         self._ready = threading.Event()
         self._ended = asyncio.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)

@@ -38,6 +38,7 @@ class Client:
         self._rate = rate
         self._kept = connections
         self._loop = asyncio.get_running_loop()
+        self._loop.set_debug(False)
         self._free: deque[Connection] = deque()
         self._due: deque[float] = deque()
         self._connections: set[Connection] = set()

@@ -93,6 +93,7 @@ class Upstream:
 
     def __post_init__(self) -> None:
         self._loop = asyncio.new_event_loop()
+        self._loop.set_debug(False)  # Else it could not follow a load.
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._ready = threading.Event()
         self._thread.start()
