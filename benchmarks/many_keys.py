@@ -23,7 +23,8 @@ def main(count: int, path: Path) -> None:
     consumer, _ = Consumer.objects.get_or_create(name="many")
     keys = [generate_api_key() for _ in range(count)]
     # Past the models' own: an audit entry for each would take minutes, and nobody serves them yet.
-    QuerySet(ApiKey).bulk_create(
+    rows: QuerySet[ApiKey] = QuerySet(ApiKey)
+    rows.bulk_create(
         [ApiKey(consumer=consumer, prefix=key.prefix, digest=key.digest) for key in keys],
         batch_size=_AT_ONCE,
     )

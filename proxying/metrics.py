@@ -34,6 +34,8 @@ BUCKETS = (
     60.0,
 )
 _CLASSES = tuple(f"{number}xx" for number in range(10))
+PLAIN_CLASSES = _CLASSES[2:5]
+"""Of what the fast path passes on."""
 NO_ROUTE = ""
 CLIENT_GONE = 499
 

@@ -13,20 +13,16 @@ from typing import NamedTuple
 
 from keys.caller import Caller
 from proxying import metrics
-from proxying.fastpath.messages import Reader, Writer
+from proxying.fastpath.directory import Directory
+from proxying.fastpath.messages import Reader, addresses
 from proxying.snapshot import Plan
-from proxying.upstreams import Instance, Upstream
 from quotas.bucket import Decision, Rule
 from quotas.meter import Meter
 from quotas.metrics import DECISIONS
 from quotas.rules import caller_of
 
-_CLASSES = ("2xx", "3xx", "4xx")
 _ALLOWED = Decision(True, 0, 0, 0, 0, None)
 _MOST_ACCOUNTS = 131_072
-
-Row = int
-"""The address of a row of metrics."""
 
 
 class Account(NamedTuple):
@@ -44,16 +40,15 @@ class Books:
 
     meter: Meter | None
     note_use: Callable[[int], None]
-    instances: dict[int, Instance] = field(default_factory=dict)
-    upstreams: dict[str, Upstream] = field(default_factory=dict)
+    directory: Directory
     _accounts: dict[int, Account] = field(default_factory=dict, init=False)
     _past: dict[int, Account] = field(default_factory=dict, init=False)
     """Accounts of before, until what was served for them is counted."""
     _numbers: dict[tuple[str, str], int] = field(default_factory=dict, init=False)
     """Of accounts, by route and whom they are for."""
     _last: int = field(default=0, init=False)
-    _rows: dict[tuple[str, str], bytes] = field(default_factory=dict, init=False)
-    """Of routes, and of instances: made once, whatever revisions come."""
+    _rows: dict[str, bytes] = field(default_factory=dict, init=False)
+    """Of routes: made once, whatever revisions come."""
     _in_flight: int = field(default=0, init=False)
 
     # --- what is to be counted ------------------------------------------------------------------
@@ -61,23 +56,15 @@ class Books:
     def route_rows(self, plan: Plan) -> bytes:
         """The engine's rows of a route: outcomes, durations, and what limits let pass."""
         route, service = plan.route.name, plan.route.service.name
-        rows = self._rows.get((route, ""))
+        rows = self._rows.get(route)
         if rows is None:
             outcomes = [
-                metrics.REQUESTS.address(route, service, "GET", one, "") for one in _CLASSES
+                metrics.REQUESTS.address(route, service, "GET", one, "")
+                for one in metrics.PLAIN_CLASSES
             ]
             duration = metrics.DURATION.address(route)
-            rows = _addresses(*outcomes, duration, DECISIONS.address(route, "allowed"))
-            self._rows[route, ""] = rows
-        return rows
-
-    def instance_rows(self, instance: Instance) -> bytes:
-        """The engine's rows of an instance: outcomes and durations."""
-        key = instance.service, instance.url
-        rows = self._rows.get(key)
-        if rows is None:
-            outcomes = [metrics.ATTEMPTS.address(*key, one) for one in _CLASSES]
-            rows = self._rows[key] = _addresses(*outcomes, metrics.UPSTREAM_DURATION.address(*key))
+            rows = addresses(*outcomes, duration, DECISIONS.address(route, "allowed"))
+            self._rows[route] = rows
         return rows
 
     def account(self, plan: Plan, caller: Caller | None, client: str, rule: Rule | None) -> int:
@@ -128,11 +115,11 @@ class Books:
         return lines
 
     def _count_answers(self, number: int, answers: int, successes: int, slow: int) -> None:
-        instance = self.instances.get(number)
+        instance = self.directory.instance(number)
         if instance is None:
             return
         now = time.monotonic()
-        upstream = self.upstreams.get(instance.service)
+        upstream = self.directory.upstream(instance.service)
         if upstream is not None:
             upstream.budget.note_request(now, answers)
         if successes:
@@ -144,10 +131,3 @@ class Books:
         if account is not None and self.meter is not None:
             limits = account.plan.limits
             self.meter.record(limits, account.caller, account.client, _ALLOWED, count)
-
-
-def _addresses(*rows: Row) -> bytes:
-    to = Writer()
-    for row in rows:
-        to.i64(row)
-    return to.message()

@@ -13,7 +13,6 @@ import asyncio
 import logging
 import os
 import socket
-from array import array
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -22,15 +21,15 @@ from keys.lookup import KeyLookup
 from proxying.bindings.edge import EdgeProtocol
 from proxying.exchange import Begun, CarryOn, Exchange
 from proxying.fastpath.counting import Books
+from proxying.fastpath.directory import MOST_INSTANCES, Directory
 from proxying.fastpath.freshness import Freshness, ReadMarks
 from proxying.fastpath.library import Library
 from proxying.fastpath.messages import Command, Event, Reader, Writer
 from proxying.fastpath.redis_gift import RedisGift
 from proxying.fastpath.rules import Bounds, configuration
-from proxying.fastpath.teaching import Lesson, Teacher, usable
+from proxying.fastpath.teaching import Lesson, Teacher
 from proxying.services import Upstreams
 from proxying.snapshot import Snapshots
-from proxying.upstreams import Instance, Upstream
 from proxying.wire.resolve import AddressRule, connected_socket
 from quotas.bucket import Decision
 from quotas.meter import Meter
@@ -44,7 +43,6 @@ logger = logging.getLogger(__name__)
 _TICK = 0.1
 _WHOLE = 2.0
 """Between two countings of accounts and keys; who writes them down asks for another one before."""
-_MOST_INSTANCES = 4096
 _MOST_RETURNS = 8
 """How often a connection goes back that asked for what the engine can never serve."""
 _CONNECT_SECONDS = 10.0
@@ -76,12 +74,11 @@ class FastPath:
         self._redis = redis
         self._write_lines = write_lines
         self._teacher = Teacher(keys, limited=meter is not None)
-        self._loads = array("I", bytes(8 * _MOST_INSTANCES))
+        self._directory = Directory(self._tell)
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        address, _ = self._loads.buffer_info()
         lines = write_lines is not None
         self._engine = Library(
-            library, configuration(self._bell, address, _MOST_INSTANCES, lines, bounds)
+            library, configuration(self._bell, self._directory.loads, MOST_INSTANCES, lines, bounds)
         )
         self._loop = asyncio.get_running_loop()
         self._connect: Callable[[], EdgeProtocol] | None = None
@@ -91,12 +88,9 @@ class FastPath:
         self._ended = asyncio.Event()
         self._redis_lost = asyncio.Event()
         self._meter = meter
-        self._books = Books(meter, keys.note_use)
+        self._books = Books(meter, keys.note_use, self._directory)
         self._freshness = Freshness(read_marks, self._forget_callers)
         self._known: dict[RoutePlan, int] = {}
-        self._services: dict[str, int] = {}
-        self._told: dict[str, object] = {}
-        self._instances: dict[tuple[str, str], int] = {}
         self._revision = 0
         self._table: Table | None = None
 
@@ -110,7 +104,7 @@ class FastPath:
         current = self._snapshots.current
         self._table = current.table if current is not None else None
         self._keys.changed = self._forget_callers
-        self._services_in_use.changed = self._tell_services
+        self._services_in_use.changed = self._directory.tell_changes
         tally.add_source(self._fold)
         if self._meter is not None:
             self._meter.gather_from(self._fold_whole)
@@ -154,8 +148,7 @@ class FastPath:
         self._revision += 1
         self._forget_accounts()
         self._known.clear()
-        self._books.upstreams.clear()
-        self._told.clear()
+        self._directory.forget()
         self._tell(Writer(Command.REVISION).u32(self._revision))
 
     def takes_back(self, returns: int) -> bool:
@@ -195,13 +188,8 @@ class FastPath:
             whole_at = now + _WHOLE if whole else whole_at
             self._fold(whole=whole)
             self._tell(Writer(Command.CONFIRMED).f64(self._keys.confirmed_for))
-            self._tell_services()
+            self._directory.look_around()
             await asyncio.sleep(_TICK)
-
-    def _tell_services(self) -> None:
-        """Which instances may be asked, wherever that has changed."""
-        for upstream in self._books.upstreams.values():
-            self._tell_service(upstream)
 
     # --- what the engine says -------------------------------------------------------------------
 
@@ -272,7 +260,7 @@ class FastPath:
         upstream, instance = message.numbers("iI")
         waited = message.seconds()
         reused, received = message.number("B"), message.blob()
-        asked = self._books.instances.get(instance)
+        asked = self._directory.instance(instance)
         begun = Begun(
             request_id=request_id,
             traceparent=traceparent,
@@ -294,7 +282,7 @@ class FastPath:
 
     async def _connect_to(self, number: int) -> None:
         """A connection to an instance, by the rules for all of them; -1 where none can be had."""
-        instance = self._books.instances.get(number)
+        instance = self._directory.instance(number)
         descriptor = -1
         if instance is not None:
             origin = instance.origin
@@ -341,12 +329,10 @@ class FastPath:
 
     def _teach(self, lesson: Lesson) -> bool:
         """Whether there was room for it."""
-        upstream, route = lesson.plan.upstream, lesson.plan.route
-        service = self._services.setdefault(upstream.name, len(self._services))
-        self._books.upstreams[upstream.name] = upstream
-        if not self._tell_service(upstream):
+        service = self._directory.enter(lesson.plan.upstream)
+        if service is None:
             return False
-        plan = self._known.setdefault(route, len(self._known))
+        plan = self._known.setdefault(lesson.plan.route, len(self._known))
         if self._books.is_full or self._freshness.is_full:
             self._forget_callers()
         rule = lesson.rules[0] if lesson.rules else None
@@ -367,41 +353,3 @@ class FastPath:
         self._fold_whole()
         self._books.forget_accounts()
         self._freshness.forget()
-
-    def _tell_service(self, upstream: Upstream) -> bool:
-        """Where *upstream* may be asked, if that is news; ``False``: too many instances."""
-        running = usable(upstream)
-        news: list[tuple[int, int, float]] = []
-        for one in running:
-            number = self._number(one)
-            if number is None:
-                return False
-            news.append((number, one.most, one.state.weight))
-        if self._told.get(upstream.name) == news:
-            return True
-        self._told[upstream.name] = news
-        to = Writer(Command.SERVICE).u32(self._services[upstream.name])
-        to.list(zip(running, news, strict=True), self._write_instance)
-        self._tell(to)
-        return True
-
-    def _number(self, instance: Instance) -> int | None:
-        """The number of an instance, which shares its load with the engine from now on."""
-        key = instance.service, instance.url
-        number = self._instances.get(key)
-        if number is None:
-            if len(self._instances) >= _MOST_INSTANCES:
-                return None
-            number = self._instances[key] = len(self._instances)
-        self._books.instances[number] = instance
-        if instance.state.loads is None:
-            instance.state.place = 2 * number
-            instance.state.loads = memoryview(self._loads)
-            self._loads[2 * number] = instance.state.in_flight
-        return number
-
-    def _write_instance(self, to: Writer, told: tuple[Instance, tuple[int, int, float]]) -> None:
-        instance, (number, most, weight) = told
-        to.u32(number).u32(most).blob(instance.origin.authority)
-        to.blob(b'"%b"' % instance.url.encode())
-        to.raw(self._books.instance_rows(instance)).f64(weight)

@@ -92,6 +92,11 @@ class Writer:
         return b"".join(self._parts)
 
 
+def addresses(*rows: int) -> bytes:
+    """Addresses of rows of metrics, as part of a message."""
+    return struct.pack(f"<{len(rows)}q", *rows)
+
+
 class Reader:
     """Reads one message, part by part. Raises ``struct.error`` when it is too short."""
 
