@@ -85,16 +85,15 @@ class DrainingServer(uvicorn.Server):
         handshake (uvicorn: a minute) as for a head.
         """
         loop = asyncio.get_running_loop()
-        from proxying.admission import Patience  # not before the settings: it may be compiled
-
         tls = self.config.ssl
+        patience = self.config.loaded_app.gateway.bounds.patience
         self.servers += [
             await loop.create_server(
                 self._connection,
                 sock=sock,
                 backlog=self.config.backlog,
                 ssl=tls,
-                ssl_handshake_timeout=None if tls is None else Patience().header,
+                ssl_handshake_timeout=None if tls is None else patience.header,
             )
             for sock in sockets
         ]

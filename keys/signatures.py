@@ -67,7 +67,7 @@ class VerificationKey:
         if algorithm not in ALGORITHMS:
             raise UnusableKey(f"unknown algorithm; allowed are {', '.join(sorted(ALGORITHMS))}")
         if algorithm in HMAC_ALGORITHMS:
-            if not is_plain(text):
+            if not is_no_public_key(text):
                 from keys.ciphers import refuse_public
 
                 refuse_public(algorithm, text)
@@ -82,7 +82,7 @@ class VerificationKey:
         return self._cipher.verify(signed, self._material, signature)
 
 
-def is_plain(secret: str) -> bool:
+def is_no_public_key(secret: str) -> bool:
     """Whether *secret* cannot be a public key in any form, base64 included; else it may be one."""
     forms = [secret.encode()]
     with suppress(ValueError):

@@ -69,11 +69,10 @@ class Meter:
         caller: Caller | None,
         client: str,
         decision: Decision | None,
-        times: int = 1,
     ) -> None:
-        """Count a decision, or several alike, wherever they were made, and write them down."""
-        metrics.DECISIONS.add(times, limits.route, _kind(decision))
-        self.record(limits, caller, client, decision, times)
+        """Count a decision, wherever it was made, and write it down."""
+        metrics.DECISIONS.inc(limits.route, _kind(decision))
+        self.record(limits, caller, client, decision)
 
     def record(
         self,
@@ -83,7 +82,7 @@ class Meter:
         decision: Decision | None,
         times: int = 1,
     ) -> None:
-        """Write down what was counted among the metrics already."""
+        """Write down a decision, or several alike, that were counted among the metrics already."""
         if decision is not None and decision.usage and self._ledger is not None and caller:
             self._ledger.note(caller.identity, decision.usage)
         if self._recorder is not None:

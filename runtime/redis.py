@@ -25,8 +25,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisClusterException, RedisError
 from redis.retry import Retry as SyncRetry
 
-from runtime.redis_place import DEFAULT_TIMEOUT, MOST_CONNECTIONS, configured, place
-from runtime.redis_place import Place as Place
+from runtime.redis_place import DEFAULT_TIMEOUT, MOST_CONNECTIONS, Place, configured, place
 
 Client = Redis | RedisCluster
 BlockingClient = redis.Redis | redis.RedisCluster

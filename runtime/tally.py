@@ -69,11 +69,6 @@ class CountTally(Family):
         place = self._place(values)
         self._numbers[place] += 1.0
 
-    def add(self, count: int, *values: str) -> None:
-        """So many more."""
-        place = self._place(values)
-        self._numbers[place] += float(count)
-
 
 class SpreadTally(Family):
     """A histogram with the upper *bounds* (without infinity): in a row a count for each bucket, for

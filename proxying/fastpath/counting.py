@@ -47,8 +47,8 @@ class Books:
     _numbers: dict[tuple[str, str], int] = field(default_factory=dict, init=False)
     """Of accounts, by route and whom they are for."""
     _last: int = field(default=0, init=False)
-    _rows: dict[str, bytes] = field(default_factory=dict, init=False)
-    """Of routes: made once, whatever revisions come."""
+    _rows: dict[tuple[str, str], bytes] = field(default_factory=dict, init=False)
+    """Of routes and their services: made once, whatever revisions come."""
     _in_flight: int = field(default=0, init=False)
 
     # --- what is to be counted ------------------------------------------------------------------
@@ -56,7 +56,7 @@ class Books:
     def route_rows(self, plan: Plan) -> bytes:
         """The engine's rows of a route: outcomes, durations, and what limits let pass."""
         route, service = plan.route.name, plan.route.service.name
-        rows = self._rows.get(route)
+        rows = self._rows.get((route, service))
         if rows is None:
             outcomes = [
                 metrics.REQUESTS.address(route, service, "GET", one, "")
@@ -64,7 +64,7 @@ class Books:
             ]
             duration = metrics.DURATION.address(route)
             rows = addresses(*outcomes, duration, DECISIONS.address(route, "allowed"))
-            self._rows[route] = rows
+            self._rows[route, service] = rows
         return rows
 
     def account(self, plan: Plan, caller: Caller | None, client: str, rule: Rule | None) -> int:

@@ -10,7 +10,7 @@ from redis.asyncio.connection import parse_url
 
 from proxying.wire.resolve import connected_socket
 from quotas.stores.redis import SCRIPT
-from runtime.redis import Place
+from runtime.redis_place import Place
 
 _SECONDS = 2.0
 _PLAIN = frozenset(("host", "port", "username", "password", "db"))

@@ -17,7 +17,7 @@ from tests.fastpath.conftest import Pair, head
 from tests.faults.processes import workers_of
 from tests.faults.waiting import eventually
 from tests.support.raw import RawClient
-from tests.support.upstream import OK, Received, Upstream
+from tests.support.upstream import OK, Received, Script, Upstream
 
 BEGUN = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello"
 STRAY = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nstray"
@@ -35,6 +35,17 @@ def _until(client: RawClient, mark: bytes) -> bytes:
     while mark not in data:
         data += client.socket.recv(65_536)
     return data
+
+
+def _nothing_after(data: bytes) -> Script:
+    """An upstream that sends *data* and then waits."""
+
+    async def script(request: Received, reader: StreamReader, writer: StreamWriter) -> None:
+        writer.write(data)
+        with suppress(ConnectionError):
+            await reader.read()
+
+    return script
 
 
 def test_the_body_is_passed_on_as_it_comes(pair: Pair, upstream: Upstream) -> None:
@@ -61,13 +72,8 @@ def test_the_body_is_passed_on_as_it_comes(pair: Pair, upstream: Upstream) -> No
 def test_a_body_that_stalls_is_cut_off_by_the_time_a_pause_may_take(
     pair: Pair, upstream: Upstream
 ) -> None:
-    async def stalling(request: Received, reader: StreamReader, writer: StreamWriter) -> None:
-        writer.write(BEGUN)
-        with suppress(ConnectionError):
-            await reader.read()
-
     with pair.on_the_fast_path("/patient") as client:
-        upstream.script = stalling
+        upstream.script = _nothing_after(BEGUN)
         began = time.monotonic()
         client.send(head("/patient"))
         assert not client.read_reply().complete
@@ -78,13 +84,8 @@ def test_a_body_that_stalls_is_cut_off_by_the_time_a_pause_may_take(
 def test_what_can_be_no_answer_is_not_waited_for(
     pair: Pair, upstream: Upstream, data: bytes
 ) -> None:
-    async def broken(request: Received, reader: StreamReader, writer: StreamWriter) -> None:
-        writer.write(data)
-        with suppress(ConnectionError):
-            await reader.read()
-
     with pair.on_the_fast_path("/again") as client:
-        upstream.script = broken
+        upstream.script = _nothing_after(data)
         began = time.monotonic()
         client.send(head("/again"))
         assert client.read_reply().status == 502

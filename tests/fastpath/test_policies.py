@@ -110,6 +110,23 @@ def test_another_revision_is_followed(pair: Pair, upstream: Upstream) -> None:
         other.stop()
 
 
+def test_a_route_that_moves_is_counted_for_its_new_service(pair: Pair) -> None:
+    text = (pair.fast.directory / "gateway.yaml").read_text("utf-8")
+    moved = text.replace("path: /again, service: hopeful", "path: /again, service: plain")
+    assert moved != text
+    labels = 'route="again"', 'service="plain"', '"2xx"'
+    with pair.on_the_fast_path("/again"):
+        pass
+    pair.fast.apply(moved)
+    try:
+        with pair.on_the_fast_path("/again") as client:
+            before = metric(pair, "gateway_requests_total", *labels)
+            assert is_fast(pair, pair.ask(client, "/again")[0])
+            assert metric(pair, "gateway_requests_total", *labels) == before + 1
+    finally:
+        pair.fast.apply(text)
+
+
 def test_a_revision_that_changes_no_route_disturbs_nobody(pair: Pair) -> None:
     text = (pair.fast.directory / "gateway.yaml").read_text("utf-8")
     other = text.replace("services:", "services:\n  unused: {instances: [{url: 'http://h:1'}]}", 1)

@@ -16,7 +16,8 @@ from keys.refresh.base import Outcome, Owner, Presented, RefreshStore, Rotation
 from keys.refresh.memory import MemoryStore
 from keys.refresh.redis import RedisStore
 from keys.refresh.texts import RefreshToken, TokenPress
-from runtime.redis import Place, blocking_client
+from runtime.redis import blocking_client
+from runtime.redis_place import Place
 from tests.servers import Server, find_free_port
 
 GRACE = 5_000

@@ -14,7 +14,7 @@ from hypothesis import example, given, strategies
 
 from keys.ciphers import refuse_public
 from keys.errors import UnusableKey
-from keys.signatures import VerificationKey, is_plain
+from keys.signatures import VerificationKey, is_no_public_key
 from keys.signing_keys import generate_rsa_key_pair, load_private_key, load_public_key
 from keys.tokens import TokenVerifier, only_key
 from tests.keys.forge import CLAIMS, NOW, SECRET
@@ -140,12 +140,12 @@ FORMS = (
 @example(armoured(b"ssh-rsa AAAAB3NzaC1yc2E"))
 def test_a_secret_without_a_closer_look_would_pass_one(secret: str) -> None:
     for text in (secret, armoured(secret.encode())):
-        if is_plain(text):
+        if is_no_public_key(text):
             refuse_public("HS256", text)
 
 
 def test_a_usual_secret_needs_no_closer_look() -> None:
-    assert is_plain(SECRET)
+    assert is_no_public_key(SECRET)
 
 
 def test_no_representation_shows_the_key() -> None:

@@ -7,7 +7,7 @@ import dataclasses
 from pytest_django import Settings as DjangoSettings
 
 from gateway_project.redis_place import redis_place
-from runtime.redis import Place
+from runtime.redis_place import Place
 
 
 def test_a_cluster_has_settings_of_its_own(settings: DjangoSettings) -> None:

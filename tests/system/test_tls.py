@@ -6,7 +6,6 @@ import http.client
 import json
 import socket
 import ssl
-import subprocess
 import time
 from contextlib import closing
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.servers import require
+from tests.support.certificates import self_signed
 from tests.support.process import GatewayProcess, new_gateway
 from tests.support.upstream import Upstream
 
@@ -54,14 +53,7 @@ class TlsGateway(GatewayProcess):
 @pytest.fixture
 def certificate(tmp_path: Path) -> tuple[str, str]:
     """Files of a certificate and its key."""
-    [openssl] = require("openssl")
-    certificate, key = str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")
-    subprocess.run(
-        [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-         "-nodes", "-days", "1", "-subj", "/CN=test", "-keyout", key, "-out", certificate],
-        check=True, capture_output=True, timeout=60,
-    )  # fmt: skip
-    return certificate, key
+    return self_signed(tmp_path)
 
 
 def test_requests_are_served_and_silence_is_not(

@@ -4,27 +4,18 @@ from __future__ import annotations
 
 import socket
 import ssl
-import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
 
-from tests.servers import require
+from tests.support.certificates import self_signed
 from tests.wire.edges import Edge, running
 
 
 @pytest.fixture(scope="module")
 def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
-    [openssl] = require("openssl")
-    certificate, key = (tmp_path_factory.mktemp("tls") / name for name in ("cert.pem", "key.pem"))
-    subprocess.run(
-        [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-         "-nodes", "-days", "1", "-subj", "/CN=test", "-keyout", str(key),
-         "-out", str(certificate)],
-        check=True, capture_output=True, timeout=60,
-    )  # fmt: skip
-    with running(certificate=(str(certificate), str(key))) as edge:
+    with running(certificate=self_signed(tmp_path_factory.mktemp("tls"))) as edge:
         yield edge
 
 

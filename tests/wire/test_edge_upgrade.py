@@ -6,7 +6,6 @@ import queue
 import socket
 import ssl
 import struct
-import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +20,7 @@ from proxying.admission import Patience
 from proxying.exchange import EMPTY, Answer, Exchange
 from proxying.upstream.base import Origin, Timeouts, UpstreamRequest
 from proxying.upstream.upgrade import UPGRADE, Switched, UpgradeTransport
-from tests.servers import require
+from tests.support.certificates import self_signed
 from tests.wire.edges import Edge, running
 
 HANDSHAKE = (
@@ -290,15 +289,7 @@ def test_the_bytes_are_counted(edge: Edge, upstream: socket.socket) -> None:
 @pytest.fixture
 def certificate(tmp_path: Path) -> tuple[str, str]:
     """Files of a certificate for ``localhost`` and its key."""
-    [openssl] = require("openssl")
-    certificate, key = str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")
-    subprocess.run(
-        [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-         "-nodes", "-days", "1", "-subj", "/CN=localhost", "-addext",
-         "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate],
-        check=True, capture_output=True, timeout=60,
-    )  # fmt: skip
-    return certificate, key
+    return self_signed(tmp_path)
 
 
 @pytest.mark.parametrize("leaves_first", ["client", "upstream"])
